@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
-    /// Triangle kernel; torchvision's default for the ResNet family.
+    /// Triangle kernel; torchvision's default for the `ResNet` family.
     #[default]
     Bilinear,
     /// Cubic convolution kernel with a = −0.5, as PIL has it.

@@ -85,7 +85,7 @@ impl LabelMap {
 
     /// The map as `labels.txt`: one name a line, in the order of the logits.
     pub fn to_text(&self) -> String {
-        self.names.iter().map(|name| format!("{name}\n")).collect()
+        self.names.iter().flat_map(|name| [name.as_str(), "\n"]).collect()
     }
 
     /// The map that `labels.txt` holds. Line ends may be those of Windows; a blank line is an error.

@@ -22,7 +22,7 @@ impl Logits {
     /// # Errors
     /// [`ValueError::Empty`] or [`ValueError::NotFinite`].
     pub fn new(values: Array2<f64>) -> Result<Self, ValueError> {
-        crate::probabilities::check_finite("logits", values.view())?;
+        crate::probabilities::check_finite("logits", &values.view())?;
         Ok(Self(values))
     }
 

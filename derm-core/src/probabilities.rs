@@ -31,7 +31,7 @@ impl Probabilities {
     /// [`ValueError::Empty`], [`ValueError::NotFinite`], [`ValueError::NotAProbability`] or
     /// [`ValueError::RowSum`].
     pub fn new(values: Array2<f64>) -> Result<Self, ValueError> {
-        check_finite("probabilities", values.view())?;
+        check_finite("probabilities", &values.view())?;
         for (row, line) in values.rows().into_iter().enumerate() {
             for (class, &value) in line.iter().enumerate() {
                 // Single-precision rounding may carry a saturated probability just past 1.
@@ -77,12 +77,12 @@ impl Probabilities {
 
     /// The class of the largest probability of each row, the lowest index among equal ones.
     pub fn predicted(&self) -> Vec<usize> {
-        self.0.rows().into_iter().map(arg_max).collect()
+        self.0.rows().into_iter().map(|row| arg_max(&row)).collect()
     }
 
     /// The largest probability of each row.
     pub fn confidence(&self) -> Vec<f64> {
-        self.0.rows().into_iter().map(|row| row[arg_max(row)]).collect()
+        self.0.rows().into_iter().map(|row| row[arg_max(&row)]).collect()
     }
 
     /// The class of the largest probability of one row.
@@ -90,7 +90,7 @@ impl Probabilities {
     /// # Panics
     /// Where there is no such row.
     pub fn class(&self, row: usize) -> ClassIndex {
-        ClassIndex::new(arg_max(self.0.row(row)))
+        ClassIndex::new(arg_max(&self.0.row(row)))
     }
 
     /// All classes of one row, most probable first, equal ones by index.
@@ -132,7 +132,7 @@ impl Probabilities {
     }
 }
 
-fn arg_max(row: ArrayView1<'_, f64>) -> usize {
+fn arg_max(row: &ArrayView1<'_, f64>) -> usize {
     let mut best = 0;
     for (class, value) in row.iter().enumerate().skip(1) {
         if *value > row[best] {
@@ -142,7 +142,7 @@ fn arg_max(row: ArrayView1<'_, f64>) -> usize {
     best
 }
 
-pub(crate) fn check_finite(argument: &'static str, values: ArrayView2<'_, f64>) -> Result<(), ValueError> {
+pub(crate) fn check_finite(argument: &'static str, values: &ArrayView2<'_, f64>) -> Result<(), ValueError> {
     if values.is_empty() {
         return Err(ValueError::Empty { argument });
     }
