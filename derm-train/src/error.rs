@@ -1,0 +1,136 @@
+use std::path::PathBuf;
+
+use derm_core::{FileError, LabelError, PredictionsError, TapError, ValueError};
+
+/// What can go wrong in a training run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The recipe is no YAML mapping.
+    #[error("{origin}: {reason}")]
+    Yaml {
+        /// The file.
+        origin: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// An override on the command line that cannot be applied.
+    #[error("override `{text}`: {reason}")]
+    Override {
+        /// The override.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that no recipe has.
+    #[error("{origin}: unknown key `{key}`; {hint}")]
+    UnknownKey {
+        /// The file.
+        origin: String,
+        /// The key with its path.
+        key: String,
+        /// The nearest known key, or all of them.
+        hint: String,
+    },
+    /// A key whose value has the wrong type.
+    #[error("{origin}: `{key}`: {reason}")]
+    Key {
+        /// The file.
+        origin: String,
+        /// The key with its path.
+        key: String,
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// A key whose value is impossible.
+    #[error("`{key}` is {value}: expected {expected}")]
+    Value {
+        /// The key with its path.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// The allowed range.
+        expected: &'static str,
+    },
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] derm_data::Error),
+    /// The network cannot be built, or its weights not be read.
+    #[error(transparent)]
+    Backbone(#[from] derm_backbones::Error),
+    /// The loss cannot be built.
+    #[error(transparent)]
+    Loss(#[from] derm_losses::Error),
+    /// The distillation objective cannot be built.
+    #[error(transparent)]
+    Distillation(#[from] derm_distill::Error),
+    /// A number cannot be computed.
+    #[error(transparent)]
+    Metrics(#[from] derm_metrics::Error),
+    /// The calibrator or the policy cannot be fitted.
+    #[error(transparent)]
+    Calibration(#[from] derm_calibration::Error),
+    /// The bundle cannot be written or read.
+    #[error(transparent)]
+    Bundle(#[from] derm_predict::Error),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Report(#[from] derm_report::Error),
+    /// Labels do not fit.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// A table of predictions cannot be right.
+    #[error(transparent)]
+    Predictions(#[from] PredictionsError),
+    /// An array cannot be right.
+    #[error(transparent)]
+    Values(#[from] ValueError),
+    /// A stage that a network does not have.
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    /// The loss is NaN or infinite. The checkpoints written before stay as they are.
+    #[error("the loss is {value} at step {step} (epoch {epoch}); the last checkpoint is untouched")]
+    NotFinite {
+        /// Optimizer step, from 0.
+        step: usize,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// The loss.
+        value: f32,
+    },
+    /// The training split is smaller than one batch.
+    #[error("the training split has {rows} rows: expected at least one batch of {batch_size}")]
+    NoBatch {
+        /// Rows.
+        rows: usize,
+        /// Batch size.
+        batch_size: usize,
+    },
+    /// The run folder holds a run of another recipe.
+    #[error("{} holds a run of another recipe: {key} differs; choose another `output`", folder.display())]
+    OtherRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// What differs.
+        key: String,
+    },
+    /// A checkpoint that does not load, or is not of this network.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// The teacher and the student disagree in their classes.
+    #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]
+    TeacherLabels {
+        /// Classes of the teacher.
+        teacher: Vec<String>,
+        /// Classes of the student.
+        student: Vec<String>,
+    },
+}
