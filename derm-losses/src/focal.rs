@@ -1,0 +1,166 @@
+use burn::tensor::{Device, Tensor};
+use derm_core::{Criterion, Targets};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::error::{check_range, check_weights};
+use crate::log_probability::{log_complements, log_probabilities};
+use crate::reduction::Reduction;
+use crate::target_expectation::{constant_weights, expectation, target_weights, weighted};
+
+/// Below this the cross-entropy of a sample counts as this, so that its logarithm stays finite. Far below what
+/// f32 resolves beside 1.
+const SMALLEST_CROSS_ENTROPY: f32 = 1e-30;
+
+/// What the modulating factor of the focal loss is computed from. The two differ as soon as there are class
+/// weights or smoothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FocalForm {
+    /// `Σ_c α_c q_c (1 − p_c)^γ (−log p_c)`: each class is modulated by its own, unweighted probability. For a
+    /// hard target without smoothing this is Lin et al.'s equation 5.
+    #[default]
+    Probability,
+    /// `(1 − e^{−ce})^γ · ce`, where `ce` is the weighted and smoothed cross-entropy of the sample: what code
+    /// that wraps a library's cross-entropy computes.
+    CrossEntropy,
+}
+
+/// Configuration of [`FocalLoss`].
+///
+/// | field | default | purpose | range |
+/// |---|---|---|---|
+/// | `gamma` | 2 (Lin et al. 2017) | focusing exponent; 0 is cross-entropy | finite, ≥ 0 |
+/// | `alpha` | none | weight α_c of each class | finite, ≥ 0, not all 0, one a class |
+/// | `label_smoothing` | 0 | share ε of the target spread over all classes | [0, 1] |
+/// | `form` | `probability` | what the modulation is computed from | |
+/// | `reduction` | `batch_mean` | the normaliser | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FocalLossConfig {
+    /// Focusing exponent γ ≥ 0.
+    pub gamma: f64,
+    /// Weight `α_c` of each class; none weighs all alike.
+    pub alpha: Option<Vec<f32>>,
+    /// Share ε of the target spread evenly over all C classes, in [0, 1].
+    pub label_smoothing: f64,
+    /// What the modulating factor is computed from.
+    pub form: FocalForm,
+    /// The normaliser of the reduced loss.
+    pub reduction: Reduction,
+}
+
+impl Default for FocalLossConfig {
+    fn default() -> Self {
+        Self {
+            gamma: 2.0,
+            alpha: None,
+            label_smoothing: 0.0,
+            form: FocalForm::default(),
+            reduction: Reduction::BatchMean,
+        }
+    }
+}
+
+impl FocalLossConfig {
+    /// Checks every value against a task of `num_classes` classes.
+    ///
+    /// # Errors
+    /// [`Error`] naming the parameter, the value and the allowed range.
+    pub fn validate(&self, num_classes: usize) -> Result<(), Error> {
+        check_range("gamma", self.gamma, "a finite number >= 0", |v| v >= 0.0)?;
+        check_weights("alpha", self.alpha.as_deref(), num_classes)?;
+        check_range("label_smoothing", self.label_smoothing, "a number in [0, 1]", |v| {
+            (0.0..=1.0).contains(&v)
+        })
+    }
+
+    /// The loss, with its class weights on `device`.
+    ///
+    /// # Errors
+    /// As [`FocalLossConfig::validate`].
+    pub fn init(&self, num_classes: usize, device: &Device) -> Result<FocalLoss, Error> {
+        self.validate(num_classes)?;
+        Ok(FocalLoss {
+            gamma: self.gamma,
+            alpha: constant_weights(self.alpha.as_deref(), device),
+            label_smoothing: self.label_smoothing,
+            form: self.form,
+            reduction: self.reduction,
+        })
+    }
+}
+
+/// Focal loss on softmax probabilities: cross-entropy that looks away from samples which are already right.
+///
+/// For a hard target y: `α_y (1 − p_y)^γ (−log p_y)`. With smoothing, or a soft target, the expectation of that
+/// term over `q = (1 − ε) target + ε / C`. See [`FocalForm`] for the other convention. γ = 0 is cross-entropy.
+///
+/// The modulation is `exp(γ log(1 − p))` with `log(1 − p)` summed over the other classes, so value and gradient
+/// are finite for any finite logits and any γ ≥ 0, also for 0 < γ < 1 as p → 1, where `(1 − p).powf(γ)` has an
+/// infinite derivative.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_core::{Criterion, Targets};
+/// use derm_losses::FocalLossConfig;
+///
+/// let device = Device::default();
+/// let loss = FocalLossConfig { gamma: 2.0, ..Default::default() }.init(2, &device)?;
+/// let logits = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let targets = Targets::from_indices(&[0], 2, &device).unwrap();
+/// // (1 − 1/2)² · ln 2
+/// let value = loss.forward(logits, &targets).into_scalar::<f32>();
+/// assert!((value - 0.25 * 2.0_f32.ln()).abs() < 1e-6);
+/// # Ok::<(), derm_losses::Error>(())
+/// ```
+///
+/// # Source
+/// Lin et al. 2017, "Focal loss for dense object detection", equation 5, on the softmax instead of the sigmoid.
+/// [`Reduction::WeightedMean`] divides by `Σ α_y`, [`Reduction::BatchMean`] by N.
+#[derive(Debug, Clone)]
+pub struct FocalLoss {
+    gamma: f64,
+    alpha: Option<Tensor<1>>,
+    label_smoothing: f64,
+    form: FocalForm,
+    reduction: Reduction,
+}
+
+impl FocalLoss {
+    /// The focusing exponent γ.
+    pub fn gamma(&self) -> f64 {
+        self.gamma
+    }
+}
+
+impl Criterion for FocalLoss {
+    fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
+        let log_p = log_probabilities(logits);
+        match self.form {
+            FocalForm::Probability => {
+                let modulation = (log_complements(log_p.clone()) * self.gamma).exp();
+                let terms = weighted(log_p.neg() * modulation, self.alpha.as_ref());
+                expectation(terms, targets, self.label_smoothing)
+            }
+            FocalForm::CrossEntropy => {
+                let terms = weighted(log_p.neg(), self.alpha.as_ref());
+                let ce = expectation(terms, targets, self.label_smoothing);
+                // 1 − e^{−x} = tanh(x/2) (1 + e^{−x}) without cancellation
+                let x = ce.clone().clamp_min(SMALLEST_CROSS_ENTROPY);
+                let log_complement = (x.clone() * 0.5).tanh().log() + x.neg().exp().log1p();
+                (log_complement * self.gamma).exp() * ce
+            }
+        }
+    }
+
+    /// Reduced by the configured [`Reduction`].
+    fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
+        let weights = self.alpha.as_ref().map(|alpha| target_weights(alpha, targets));
+        self.reduction.reduce(self.per_sample(logits, targets), weights)
+    }
+
+    fn at(&self, _progress: f64) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,45 @@
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{DType, FloatDType, Int, Tensor};
+
+/// Half-precision values are widened to f32: sums of exponentials need its range and its digits.
+pub(crate) fn widened<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    match tensor.dtype() {
+        DType::F16 | DType::BF16 => tensor.cast(FloatDType::F32),
+        _ => tensor,
+    }
+}
+
+/// Logits [.., C] as samples [N, C], in row-major order of the leading axes.
+pub(crate) fn samples<const D: usize>(logits: Tensor<D>) -> Tensor<2> {
+    let num_classes = logits.dims()[D - 1];
+    let num_samples = logits.shape().num_elements() / num_classes.max(1);
+    widened(logits.reshape([num_samples, num_classes]))
+}
+
+/// `log p` of logits [.., C] → [N, C].
+pub(crate) fn log_probabilities<const D: usize>(logits: Tensor<D>) -> Tensor<2> {
+    log_softmax(samples(logits), 1)
+}
+
+/// `log(1 − p)` from `log p`, shapes [N, C].
+///
+/// Only the largest probability of a row can exceed 1/2. For every other class `log1p(−p)` is exact; for the
+/// largest one `1 − p` is the sum of the others, so that nothing cancels as p → 1 and the gradient is finite.
+pub(crate) fn log_complements(log_p: Tensor<2>) -> Tensor<2> {
+    let [num_samples, num_classes] = log_p.dims();
+    let device = log_p.device();
+    let classes = Tensor::<1, Int>::arange(0..num_classes as i64, &device.clone().without_autodiff())
+        .reshape([1, num_classes])
+        .expand([num_samples, num_classes]);
+    let constant = log_p.clone().without_autodiff();
+    let largest = constant.clone().argmax(1).expand([num_samples, num_classes]);
+    let is_largest = classes.equal(largest);
+
+    let shift = constant.mask_fill(is_largest.clone(), f32::NEG_INFINITY).max_dim(1);
+    let others = (log_p.clone() - shift.clone()).mask_fill(is_largest.clone(), f32::NEG_INFINITY).exp();
+    let of_largest = (others.sum_dim(1).log() + shift).expand([num_samples, num_classes]);
+
+    // The mask keeps p = 1 out of log1p, whose gradient there is infinite.
+    let of_others = log_p.exp().mask_fill(is_largest.clone(), 0.0).neg().log1p();
+    of_others.mask_where(is_largest, of_largest)
+}

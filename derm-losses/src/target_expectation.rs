@@ -1,0 +1,56 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use derm_core::Targets;
+
+/// Class weights [C] as a constant on the device, without a gradient graph.
+pub(crate) fn constant_weights(weights: Option<&[f32]>, device: &Device) -> Option<Tensor<1>> {
+    weights.map(|weights| {
+        let data = TensorData::new(weights.to_vec(), [weights.len()]);
+        Tensor::from_data(data, &device.clone().without_autodiff())
+    })
+}
+
+/// `Σ_c q_c t_c` for class terms t [N, C], where `q = (1 − ε) target + ε / C`: the expectation of the terms
+/// under the smoothed target. Result [N].
+pub(crate) fn expectation(terms: Tensor<2>, targets: &Targets, smoothing: f64) -> Tensor<1> {
+    let [num_samples, num_classes] = terms.dims();
+    assert_eq!(
+        num_samples,
+        targets.num_samples(),
+        "logits hold {num_samples} samples, targets {}",
+        targets.num_samples()
+    );
+    let uniform = (smoothing > 0.0).then(|| terms.clone().sum_dim(1));
+    let picked = match targets {
+        Targets::Hard(indices) => terms.gather(1, indices.clone().reshape([num_samples, 1])),
+        Targets::Soft(distributions) => {
+            (terms.clone() * distributions.clone().cast(terms.dtype())).sum_dim(1)
+        }
+    };
+    let expected = match uniform {
+        None => picked,
+        Some(sum) => picked * (1.0 - smoothing) + sum * (smoothing / num_classes as f64),
+    };
+    expected.squeeze_dim(1)
+}
+
+/// The class weight of each target, shape [N]: `w_y`, or `Σ_c q_c w_c` for a soft target.
+pub(crate) fn target_weights(weights: &Tensor<1>, targets: &Targets) -> Tensor<1> {
+    match targets {
+        Targets::Hard(indices) => weights.clone().select(0, indices.clone()),
+        Targets::Soft(distributions) => {
+            let weighted = distributions.clone().cast(weights.dtype()) * weights.clone().unsqueeze();
+            weighted.sum_dim(1).squeeze_dim(1)
+        }
+    }
+}
+
+/// Class terms [N, C] times class weights [C].
+pub(crate) fn weighted(terms: Tensor<2>, weights: Option<&Tensor<1>>) -> Tensor<2> {
+    match weights {
+        None => terms,
+        Some(weights) => {
+            let weights = weights.clone().cast(terms.dtype());
+            terms * weights.unsqueeze()
+        }
+    }
+}
