@@ -1,1 +1,39 @@
 #![doc = include_str!("../README.md")]
+
+mod augment;
+mod batch;
+mod colour_histogram;
+mod dataset;
+mod decode;
+mod error;
+pub mod ham10000;
+mod loader;
+mod normalize;
+mod pixel_cache;
+mod pixels;
+mod portable_rng;
+mod record;
+mod resize;
+mod sampler;
+mod samples;
+pub mod schema;
+mod split;
+mod synthetic;
+
+pub use augment::{Augmentation, Orientation};
+pub use batch::{Batch, HostBatch};
+pub use colour_histogram::ColourHistogram;
+pub use dataset::{Dataset, Skipped, UnreadablePolicy};
+pub use decode::{decode_bytes, decode_file};
+pub use error::Error;
+pub use loader::{EpochBatches, LastBatch, Loader, LoaderConfig};
+pub use normalize::Normalizer;
+pub use pixel_cache::PixelCache;
+pub use pixels::RgbPixels;
+pub use record::{Answers, ImageSource, Record};
+pub use resize::{Resize, ResizeRule};
+pub use sampler::{SampleOrder, Sampler};
+pub use samples::{Questionnaire, Samples};
+pub use schema::FeatureSchema;
+pub use split::{EmptyClassPolicy, Split, SplitConfig, SplitFractions};
+pub use synthetic::SyntheticConfig;

@@ -1,0 +1,205 @@
+//! Records with their labels and questionnaire.
+
+use std::collections::BTreeSet;
+
+use derm_core::{ClassIndex, LabelMap};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Answers, Error, FeatureSchema, ImageSource, PixelCache, Record, Resize, decode_file};
+
+/// A record that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The record's id.
+    pub key: String,
+    /// Why it was left out.
+    pub reason: String,
+}
+
+/// What to do about an image that is missing, unreadable or not an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnreadablePolicy {
+    /// Stop with an error that names it.
+    #[default]
+    Fail,
+    /// Leave it out and name it in [`Dataset::skipped`].
+    Skip,
+}
+
+/// A dataset: records, the classes they are labelled with and the questionnaire that their answers follow.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    name: String,
+    labels: LabelMap,
+    records: Vec<Record>,
+    schema: FeatureSchema,
+    skipped: Vec<Skipped>,
+}
+
+impl Dataset {
+    /// Puts a dataset together and checks it: ids are unique, classes are in the label map, answers fit the schema.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDataset`], [`Error::DuplicateId`], or [`Error::Record`] naming the record.
+    pub fn new(
+        name: impl Into<String>,
+        labels: LabelMap,
+        records: Vec<Record>,
+        schema: FeatureSchema,
+        skipped: Vec<Skipped>,
+    ) -> Result<Self, Error> {
+        let name = name.into();
+        if records.is_empty() {
+            return Err(Error::EmptyDataset { dataset: name });
+        }
+        let mut ids = BTreeSet::new();
+        for record in &records {
+            if !ids.insert(record.id.as_str()) {
+                return Err(Error::DuplicateId { dataset: name, id: record.id.clone() });
+            }
+            let fits = labels
+                .class_at(record.class.get())
+                .map_err(Error::from)
+                .and_then(|_| schema.encode(&record.answers).map(|_| ()));
+            fits.map_err(|source| Error::Record { id: record.id.clone(), source: Box::new(source) })?;
+        }
+        Ok(Self { name, labels, records, schema, skipped })
+    }
+
+    /// The dataset's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The classes.
+    pub fn labels(&self) -> &LabelMap {
+        &self.labels
+    }
+
+    /// The records. Everywhere in this crate a record is named by its index here.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The questionnaire.
+    pub fn schema(&self) -> &FeatureSchema {
+        &self.schema
+    }
+
+    /// What was left out.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Number of records of each class, in the label map's order.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.num_classes()];
+        for record in &self.records {
+            counts[record.class.get()] += 1;
+        }
+        counts
+    }
+
+    /// Number of records of each class among those at `indices`.
+    ///
+    /// # Errors
+    /// [`Error::RecordOutOfRange`].
+    pub fn class_counts_of(&self, indices: &[usize]) -> Result<Vec<usize>, Error> {
+        let mut counts = vec![0; self.labels.num_classes()];
+        for &index in indices {
+            counts[self.record(index)?.class.get()] += 1;
+        }
+        Ok(counts)
+    }
+
+    /// The record at an index.
+    ///
+    /// # Errors
+    /// [`Error::RecordOutOfRange`].
+    pub fn record(&self, index: usize) -> Result<&Record, Error> {
+        let num_records = self.records.len();
+        self.records.get(index).ok_or(Error::RecordOutOfRange { index, num_records })
+    }
+
+    /// The class of each record at `indices`.
+    ///
+    /// # Errors
+    /// [`Error::RecordOutOfRange`].
+    pub fn classes(&self, indices: &[usize]) -> Result<Vec<ClassIndex>, Error> {
+        indices.iter().map(|&index| self.record(index).map(|record| record.class)).collect()
+    }
+
+    /// Fits the scaling of the numeric features on the records at `indices`: the training records, never others.
+    ///
+    /// # Errors
+    /// [`Error::RecordOutOfRange`], or as [`FeatureSchema::fit_scaling`].
+    pub fn fit_schema(&mut self, indices: &[usize]) -> Result<(), Error> {
+        let answers: Result<Vec<&Answers>, Error> =
+            indices.iter().map(|&index| self.record(index).map(|record| &record.answers)).collect();
+        self.schema = self.schema.fit_scaling(&answers?)?;
+        Ok(())
+    }
+
+    /// Decodes and resizes every image, on all cores, before anything else happens: a run then fails at its start,
+    /// with one error, or leaves out what cannot be read ([`Dataset::skipped`] names it). Do this before the split.
+    ///
+    /// Pixels are kept in memory up to `budget` bytes; images past it are checked here and decoded again when needed.
+    ///
+    /// # Errors
+    /// The error of the first record, in order, whose image cannot be read; [`Error::EmptyDataset`] where none can.
+    pub fn load_pixels(
+        &mut self,
+        resize: Resize,
+        policy: UnreadablePolicy,
+        budget: usize,
+    ) -> Result<PixelCache, Error> {
+        let cache = PixelCache::new(self, resize, budget);
+        let outcomes: Vec<Option<Error>> =
+            (0..self.records.len()).into_par_iter().map(|index| cache.get(index).err()).collect();
+        let keep = self.drop_unreadable(outcomes, policy)?;
+        Ok(cache.retain(&keep))
+    }
+
+    /// Decodes every image once, on all cores, and keeps none of them: [`Dataset::load_pixels`] without the pixels.
+    ///
+    /// # Errors
+    /// As [`Dataset::load_pixels`].
+    pub fn verify_images(&mut self, policy: UnreadablePolicy) -> Result<(), Error> {
+        let outcomes: Vec<Option<Error>> = self
+            .records
+            .par_iter()
+            .map(|record| match &record.image {
+                ImageSource::File(path) => decode_file(path).err(),
+                ImageSource::Rgb(_) => None,
+            })
+            .collect();
+        self.drop_unreadable(outcomes, policy).map(|_| ())
+    }
+
+    /// Removes the records that have an error, or fails with the first; says which records stayed.
+    fn drop_unreadable(
+        &mut self,
+        outcomes: Vec<Option<Error>>,
+        policy: UnreadablePolicy,
+    ) -> Result<Vec<bool>, Error> {
+        let mut keep = vec![true; self.records.len()];
+        let mut skipped = Vec::new();
+        for (index, error) in outcomes.into_iter().enumerate() {
+            let Some(error) = error else { continue };
+            if policy == UnreadablePolicy::Fail {
+                return Err(error);
+            }
+            keep[index] = false;
+            skipped.push(Skipped { key: self.records[index].id.clone(), reason: error.to_string() });
+        }
+        if skipped.len() == self.records.len() {
+            return Err(Error::EmptyDataset { dataset: self.name.clone() });
+        }
+        self.skipped.extend(skipped);
+        let mut kept = keep.iter();
+        self.records.retain(|_| kept.next().copied().unwrap_or(true));
+        Ok(keep)
+    }
+}

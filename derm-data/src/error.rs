@@ -1,0 +1,253 @@
+use std::path::PathBuf;
+
+use derm_core::{FileError, LabelError, SplitRole, ValueError};
+
+/// What can be wrong with data on its way into a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Class names, or a class index, are wrong.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// Targets cannot go to a device.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// A setting is outside its range.
+    #[error("`{name}` is {value}: expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A metadata file lacks a column.
+    #[error("{}: column `{column}` is missing; the header has {header:?}", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column that was expected.
+        column: String,
+        /// The columns that are there.
+        header: Vec<String>,
+    },
+    /// A row of a metadata file cannot be read as CSV.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, the header's line counted.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A cell of a metadata file is not what it should be.
+    #[error("{}, line {line}, column `{column}`: {value:?}; expected {expected}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, the header's line counted.
+        line: u64,
+        /// The column.
+        column: String,
+        /// What stands there.
+        value: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// Two rows of a metadata file are about one image.
+    #[error("{}, line {line}: image {id:?} stands in line {first} already", path.display())]
+    DuplicateRow {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The image's id.
+        id: String,
+        /// Line of its first row.
+        first: u64,
+    },
+    /// Two records of a dataset have one id.
+    #[error("dataset `{dataset}`: record id {id:?} stands twice")]
+    DuplicateId {
+        /// The dataset.
+        dataset: String,
+        /// The id.
+        id: String,
+    },
+    /// The image of a metadata row is nowhere.
+    #[error("{}, line {line}: image {id:?} is missing; looked for {id}.jpg, .jpeg and .png in {folders:?}", path.display())]
+    MissingImage {
+        /// The metadata file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The image's id.
+        id: String,
+        /// The folders that were searched.
+        folders: Vec<PathBuf>,
+    },
+    /// A file is there but is no image that can be decoded.
+    #[error("{}: not a readable image: {reason}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A picture cannot be brought to the size.
+    #[error("a picture of {width} by {height} pixels cannot be resized: {reason}")]
+    Resize {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing is left to work with.
+    #[error("dataset `{dataset}` has no records")]
+    EmptyDataset {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A record index past the end.
+    #[error("record {index} is out of range: expected 0 to {}", num_records.saturating_sub(1))]
+    RecordOutOfRange {
+        /// The index.
+        index: usize,
+        /// Number of records.
+        num_records: usize,
+    },
+    /// A feature schema contradicts itself.
+    #[error("feature `{feature}`: {reason}")]
+    Feature {
+        /// The feature.
+        feature: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file is not of its format.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file was written by an unknown version of its format.
+    #[error("{}: format version {got}; this program reads version {expected}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version in the file.
+        got: u64,
+        /// Version that is known.
+        expected: u64,
+    },
+    /// An answer to a question that the schema does not ask.
+    #[error("unknown feature `{feature}`; the schema asks for {known:?}")]
+    UnknownFeature {
+        /// The feature.
+        feature: String,
+        /// The features of the schema.
+        known: Vec<String>,
+    },
+    /// An answer that the schema does not allow.
+    #[error("answer {value:?} to feature `{feature}`: expected {expected}")]
+    Answer {
+        /// The feature.
+        feature: String,
+        /// The answer.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// A required answer was not given.
+    #[error("feature `{feature}` needs an answer: expected {expected}")]
+    MissingAnswer {
+        /// The feature.
+        feature: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// A record whose answers do not fit the schema.
+    #[error("record {id:?}: {source}")]
+    Record {
+        /// The record's id.
+        id: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A class has too few groups to be in every part of a split.
+    #[error(
+        "class `{class}` has {groups} groups (lesions or patients): expected at least {needed}, one a part of the split"
+    )]
+    TooFewGroups {
+        /// The class.
+        class: String,
+        /// Its number of groups.
+        groups: usize,
+        /// Number of parts.
+        needed: usize,
+    },
+    /// A class is not in a part of a split.
+    #[error("class `{class}` has no record in the {role} split")]
+    EmptyClass {
+        /// The class.
+        class: String,
+        /// The part.
+        role: SplitRole,
+    },
+    /// A part of a split has no record.
+    #[error("the {role} split has no record")]
+    EmptyRole {
+        /// The part.
+        role: SplitRole,
+    },
+    /// A split names a record twice, in one part or in two.
+    #[error("record {id:?} stands in the {first} split and again in the {second} split")]
+    SplitDuplicate {
+        /// The record's id.
+        id: String,
+        /// One part.
+        first: SplitRole,
+        /// Where it stands again.
+        second: SplitRole,
+    },
+    /// A split and a dataset do not belong together.
+    #[error("record {id:?} is in the {present} and not in the {absent}: the split was made from other data")]
+    SplitMismatch {
+        /// The record's id.
+        id: String,
+        /// `dataset` or `split`.
+        present: &'static str,
+        /// The other.
+        absent: &'static str,
+    },
+    /// A split puts one lesion or patient into two parts.
+    #[error("group {group:?} is in the {first} split and in the {second} split")]
+    Leak {
+        /// The lesion or patient.
+        group: String,
+        /// One part.
+        first: SplitRole,
+        /// The other.
+        second: SplitRole,
+    },
+    /// A loader's thread ended without a word.
+    #[error("a loader thread stopped before batch {batch}")]
+    WorkerLost {
+        /// The batch that it owed.
+        batch: usize,
+    },
+}
+
+/// The error of a setting outside its range.
+pub(crate) fn setting(name: &'static str, value: impl std::fmt::Display, expected: &'static str) -> Error {
+    Error::Setting { name, value: value.to_string(), expected }
+}

@@ -1,0 +1,147 @@
+//! Records as a network takes them.
+
+use std::sync::Arc;
+
+use derm_core::Normalization;
+use serde::{Deserialize, Serialize};
+
+use crate::{Dataset, Error, HostBatch, Normalizer, Orientation, PixelCache};
+
+/// Whether a model reads the questionnaire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Questionnaire {
+    /// Images alone.
+    Ignore,
+    /// Images and encoded answers.
+    #[default]
+    Encode,
+}
+
+/// All records of a dataset, ready to be put into batches: pixels from the cache, answers encoded, classes as numbers.
+/// Cheap to clone; loaders of several splits share one.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cache: Arc<PixelCache>,
+    normalizer: Normalizer,
+    /// Row-major [N, Q], where answers are used.
+    answers: Option<Vec<f32>>,
+    answer_width: usize,
+    targets: Vec<usize>,
+    num_classes: usize,
+}
+
+impl Samples {
+    /// Encodes the answers (with the schema's scaling as it is now: [`Dataset::fit_schema`] comes first) and joins
+    /// them with the pixels.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where the cache is of another dataset (their lengths differ) or the normalisation cannot be
+    /// used; [`Error::Record`] for answers that do not fit the schema.
+    pub fn new(
+        dataset: &Dataset,
+        cache: Arc<PixelCache>,
+        normalization: Normalization,
+        questionnaire: Questionnaire,
+    ) -> Result<Self, Error> {
+        if cache.len() != dataset.records().len() {
+            return Err(crate::error::setting(
+                "length of the pixel cache",
+                cache.len(),
+                "the dataset's number of records",
+            ));
+        }
+        let answers = match questionnaire {
+            Questionnaire::Ignore => None,
+            Questionnaire::Encode => {
+                let mut rows = Vec::with_capacity(dataset.records().len() * dataset.schema().width());
+                for record in dataset.records() {
+                    let row = dataset.schema().encode(&record.answers).map_err(|source| Error::Record {
+                        id: record.id.clone(),
+                        source: Box::new(source),
+                    })?;
+                    rows.extend(row);
+                }
+                Some(rows)
+            }
+        };
+        let inner = Inner {
+            answer_width: if answers.is_some() { dataset.schema().width() } else { 0 },
+            cache,
+            normalizer: Normalizer::new(normalization)?,
+            answers,
+            targets: dataset.records().iter().map(|record| record.class.get()).collect(),
+            num_classes: dataset.labels().num_classes(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.inner.targets.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.inner.targets.is_empty()
+    }
+
+    /// Number of classes.
+    pub fn num_classes(&self) -> usize {
+        self.inner.num_classes
+    }
+
+    /// Number of answer columns; 0 for images alone.
+    pub fn answer_width(&self) -> usize {
+        self.inner.answer_width
+    }
+
+    /// Side of the images in pixels.
+    pub fn image_size(&self) -> usize {
+        self.inner.cache.resize().size()
+    }
+
+    /// The class of every record.
+    pub fn targets(&self) -> &[usize] {
+        &self.inner.targets
+    }
+
+    /// The batch of the records at `indices`, each turned as `orientation` says.
+    ///
+    /// # Errors
+    /// [`Error::RecordOutOfRange`]; [`Error::File`] or [`Error::Decode`] naming the file.
+    pub fn batch(
+        &self,
+        indices: &[usize],
+        orientation: impl Fn(usize) -> Orientation,
+    ) -> Result<HostBatch, Error> {
+        let size = self.image_size();
+        let plane = 3 * size * size;
+        let width = self.answer_width();
+        let mut images = vec![0.0; indices.len() * plane];
+        let mut answers = self.inner.answers.as_ref().map(|_| Vec::with_capacity(indices.len() * width));
+        let mut targets = Vec::with_capacity(indices.len());
+        for (&index, planes) in indices.iter().zip(images.chunks_exact_mut(plane)) {
+            let pixels = self.inner.cache.get(index)?;
+            self.inner.normalizer.write_planes(&pixels, orientation(index), planes);
+            if let (Some(rows), Some(all)) = (answers.as_mut(), self.inner.answers.as_ref()) {
+                rows.extend_from_slice(&all[index * width..(index + 1) * width]);
+            }
+            targets.push(self.inner.targets[index]);
+        }
+        Ok(HostBatch {
+            images,
+            image_size: size,
+            answers,
+            answer_width: width,
+            targets,
+            num_classes: self.num_classes(),
+            indices: indices.to_vec(),
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! One lesion with all that a clinic would have of it: photographs and answers.
+
+use std::collections::BTreeMap;
+
+use super::lesion::Lesion;
+use super::person::Planned;
+use super::questionnaire::answers;
+use super::skin::Skin;
+use super::view::View;
+use crate::portable_rng::{PortableRng, Purpose};
+
+/// Photographs and answers of one lesion.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    /// The photographs, RGB bytes.
+    pub(super) photographs: Vec<Vec<u8>>,
+    /// The answers that were given.
+    pub(super) answers: BTreeMap<String, String>,
+}
+
+/// Draws a planned lesion from streams of its own, so that the order in which lesions are drawn does not matter.
+pub(super) fn draw(seed: u64, planned: &Planned, size: usize, views: (usize, usize), missing: f64) -> Case {
+    let number = planned.number as u64;
+    // A person's skin is the same under each of their lesions.
+    let mut skin_rng = PortableRng::new(seed, Purpose::Patient, 1, planned.person.number as u64);
+    let skin = Skin::draw(planned.person.fitzpatrick, &mut skin_rng);
+    let lesion =
+        Lesion::draw(planned.diagnosis, skin, &mut PortableRng::new(seed, Purpose::Lesion, 0, number));
+    let mut rng = PortableRng::new(seed, Purpose::Views, 0, number);
+    let count = views.0 + rng.below(views.1 - views.0 + 1);
+    let photographs = (0..count)
+        .map(|_| View::draw(planned.person.hairiness, &mut rng).photograph(&lesion, size))
+        .collect();
+    let mut rng = PortableRng::new(seed, Purpose::Answers, 0, number);
+    Case { photographs, answers: answers(planned.diagnosis, &planned.person, missing, &mut rng) }
+}
