@@ -1,1 +1,43 @@
 #![doc = include_str!("../README.md")]
+
+mod accuracy;
+mod auroc;
+mod balanced_accuracy;
+mod bootstrap;
+mod brier;
+mod calibration_error;
+mod class_rates;
+mod class_set;
+mod confusion_matrix;
+mod error;
+mod evaluation;
+mod interval;
+mod metric;
+mod nll;
+mod over_prediction;
+mod precision_recall;
+mod proportion;
+mod reliability;
+mod resamples;
+mod top_k;
+
+pub use accuracy::accuracy;
+pub use auroc::{AurocAverage, auroc_ovr, averaged_auroc_ovr};
+pub use balanced_accuracy::balanced_accuracy;
+pub use bootstrap::{BootstrapEstimate, PairedBootstrap, bootstrap, paired_bootstrap};
+pub use brier::brier;
+pub use calibration_error::{ClasswiseEce, adaptive_ece, classwise_ece, ece};
+pub use class_rates::{ClassRates, per_class_rates};
+pub use class_set::ClassSet;
+pub use confusion_matrix::ConfusionMatrix;
+pub use error::Error;
+pub use evaluation::{ClassEvaluation, Evaluation, EvaluationConfig, MetricEstimate};
+pub use interval::{Interval, IntervalMethod};
+pub use metric::Metric;
+pub use nll::{NLL_CLIP, nll};
+pub use over_prediction::over_prediction_ratio;
+pub use precision_recall::{ClassPrf, PrfAverage, PrfMetric, ZeroDivision, averaged_prf, per_class_prf};
+pub use proportion::{clopper_pearson, clopper_pearson_upper, wilson, wilson_effective};
+pub use reliability::{Binning, CalibrationNorm, ReliabilityBin, ReliabilityTable};
+pub use resamples::Resamples;
+pub use top_k::{top_k_accuracy, top_k_hits};

@@ -1,0 +1,177 @@
+use derm_core::{Probabilities, ValueError};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::check_alpha;
+use crate::metric::PreparedMetrics;
+use crate::{Error, Interval, IntervalMethod, Metric, Resamples};
+
+/// A metric with its bootstrap distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootstrapEstimate {
+    /// The metric and its conventions.
+    #[serde(flatten)]
+    pub metric: Metric,
+    /// Its value on all rows; `None` where it is undefined.
+    pub estimate: Option<f64>,
+    /// Its value on each replicate, shape [B]; `None` where a replicate leaves it undefined.
+    pub replicates: Vec<Option<f64>>,
+    /// The percentile interval over the replicates that have a value; `None` where the estimate is undefined or fewer
+    /// than half of the replicates have one.
+    pub interval: Option<Interval>,
+    /// Mean of the replicates that have a value.
+    pub mean: Option<f64>,
+    /// Their standard deviation with B − 1 in the denominator; `None` below two.
+    pub std: Option<f64>,
+}
+
+impl BootstrapEstimate {
+    fn new(metric: Metric, estimate: Option<f64>, replicates: Vec<Option<f64>>, alpha: f64) -> Self {
+        let spread = Spread::new(&replicates, alpha);
+        let interval = estimate.and(spread.interval);
+        Self { metric, estimate, interval, mean: spread.mean, std: spread.std, replicates }
+    }
+}
+
+/// Bootstraps metrics of `probabilities` [N, C] and `targets` [N], all on the same replicates and in parallel.
+///
+/// The interval runs between the `alpha / 2` and `1 − alpha / 2` quantiles of the replicates, interpolated linearly at
+/// `(B − 1) q`. Means over "present" classes run over the classes that a replicate holds.
+///
+/// # Errors
+/// [`Error::Value`] where targets or resamples do not fit the probabilities, [`Error::Range`] unless `alpha` is in
+/// (0, 1), and what the metrics refuse.
+///
+/// # Source
+/// Efron 1979; numpy `quantile`.
+///
+/// ```
+/// use derm_core::Probabilities;
+/// use derm_metrics::{Metric, Resamples, bootstrap};
+/// use ndarray::array;
+/// let probabilities = Probabilities::new(array![[0.7, 0.3], [0.4, 0.6], [0.8, 0.2], [0.1, 0.9]])?;
+/// let resamples = Resamples::groups(&["lesion_1", "lesion_1", "lesion_2", "lesion_3"], 200, 7)?;
+/// let accuracy = &bootstrap(&probabilities, &[0, 0, 0, 1], &[Metric::Accuracy], &resamples, 0.05)?[0];
+/// assert_eq!(accuracy.estimate, Some(0.75));
+/// assert!(accuracy.interval.is_some_and(|interval| interval.contains(0.75)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn bootstrap(
+    probabilities: &Probabilities,
+    targets: &[usize],
+    metrics: &[Metric],
+    resamples: &Resamples,
+    alpha: f64,
+) -> Result<Vec<BootstrapEstimate>, Error> {
+    check_alpha(alpha)?;
+    check_rows(probabilities, resamples)?;
+    let prepared = PreparedMetrics::new(probabilities, targets, metrics)?;
+    let estimates = prepared.values(|_| 1);
+    let by_replicate = replicate_values(&prepared, resamples);
+    let of_metric = |(index, &metric): (usize, &Metric)| {
+        let replicates = by_replicate.iter().map(|values| values[index]).collect();
+        BootstrapEstimate::new(metric, estimates[index], replicates, alpha)
+    };
+    Ok(metrics.iter().enumerate().map(of_metric).collect())
+}
+
+/// The difference of a metric between two models on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairedBootstrap {
+    /// The metric and its conventions.
+    #[serde(flatten)]
+    pub metric: Metric,
+    /// Metric of the first model minus that of the second; `None` where one is undefined.
+    pub estimate: Option<f64>,
+    /// The difference on each replicate, shape [B].
+    pub replicates: Vec<Option<f64>>,
+    /// The percentile interval of the difference, as in [`BootstrapEstimate`].
+    pub interval: Option<Interval>,
+    /// Two-sided: `min(1, 2 min((1 + #{d ≤ 0}) / (B + 1), (1 + #{d ≥ 0}) / (B + 1)))` over the B replicates that have a
+    /// value; `None` where there is no interval.
+    pub p_value: Option<f64>,
+}
+
+/// Bootstraps the difference of metrics between two models, `first` − `second`, on the same replicates of the same
+/// rows, so that what makes a row easy or hard for both cancels.
+///
+/// # Errors
+/// As [`bootstrap`], for either model.
+pub fn paired_bootstrap(
+    first: &Probabilities,
+    second: &Probabilities,
+    targets: &[usize],
+    metrics: &[Metric],
+    resamples: &Resamples,
+    alpha: f64,
+) -> Result<Vec<PairedBootstrap>, Error> {
+    let first = bootstrap(first, targets, metrics, resamples, alpha)?;
+    let second = bootstrap(second, targets, metrics, resamples, alpha)?;
+    let subtract = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
+    let pair = |(first, second): (BootstrapEstimate, BootstrapEstimate)| {
+        let pairs = first.replicates.iter().zip(&second.replicates);
+        let replicates: Vec<Option<f64>> = pairs.map(|(&a, &b)| subtract(a, b)).collect();
+        let estimate = subtract(first.estimate, second.estimate);
+        let interval = estimate.and(Spread::new(&replicates, alpha).interval);
+        let tail = |side: fn(f64) -> bool| {
+            let defined = replicates.iter().flatten();
+            (1 + defined.clone().filter(|&&d| side(d)).count()) as f64 / (1 + defined.count()) as f64
+        };
+        let p_value = interval.map(|_| (2.0 * tail(|d| d <= 0.0).min(tail(|d| d >= 0.0))).min(1.0));
+        PairedBootstrap { metric: first.metric, estimate, replicates, interval, p_value }
+    };
+    Ok(first.into_iter().zip(second).map(pair).collect())
+}
+
+fn check_rows(probabilities: &Probabilities, resamples: &Resamples) -> Result<(), Error> {
+    let (got, expected) = (resamples.num_samples(), probabilities.num_samples());
+    if got == expected {
+        Ok(())
+    } else {
+        Err(ValueError::Length { argument: "resamples", got, expected }.into())
+    }
+}
+
+fn replicate_values(prepared: &PreparedMetrics, resamples: &Resamples) -> Vec<Vec<Option<f64>>> {
+    let of_replicate = |replicate: usize| {
+        let counts = resamples.multiplicities(replicate);
+        prepared.values(|row| u64::from(counts[row]))
+    };
+    (0..resamples.replicates()).into_par_iter().map(of_replicate).collect()
+}
+
+/// What the replicates say.
+struct Spread {
+    interval: Option<Interval>,
+    mean: Option<f64>,
+    std: Option<f64>,
+}
+
+impl Spread {
+    fn new(replicates: &[Option<f64>], alpha: f64) -> Self {
+        let mut defined: Vec<f64> = replicates.iter().copied().flatten().collect();
+        let count = defined.len() as f64;
+        let mean = (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / count);
+        let std = mean.filter(|_| defined.len() > 1).map(|mean| {
+            (defined.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt()
+        });
+        defined.sort_unstable_by(f64::total_cmp);
+        let enough = !defined.is_empty() && 2 * defined.len() >= replicates.len();
+        let interval = enough.then(|| Interval {
+            low: quantile(&defined, alpha / 2.0),
+            high: quantile(&defined, 1.0 - alpha / 2.0),
+            alpha,
+            method: IntervalMethod::PercentileBootstrap,
+        });
+        Self { interval, mean, std }
+    }
+}
+
+/// The quantile of sorted values by linear interpolation at `(B − 1) q`; there is at least one value.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let position = (sorted.len() - 1) as f64 * q;
+    let low = position.floor();
+    let (below, above) = (sorted[low as usize], sorted[(position.ceil() as usize).min(sorted.len() - 1)]);
+    // Equal neighbours stay exactly themselves, infinite ones too.
+    if below == above { below } else { below + (above - below) * (position - low) }
+}

@@ -1,0 +1,80 @@
+use derm_core::ValueError;
+
+/// A metric that cannot be computed as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Probabilities or targets that cannot be right.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// A number outside its range; NaN is outside every range.
+    #[error("`{argument}` is {value}: expected {expected}")]
+    Range {
+        /// The argument.
+        argument: &'static str,
+        /// Its value.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// A count outside its range.
+    #[error("`{argument}` is {value}: expected {minimum} to {maximum}")]
+    Count {
+        /// The argument.
+        argument: &'static str,
+        /// Its value.
+        value: usize,
+        /// Smallest allowed value.
+        minimum: usize,
+        /// Largest allowed value.
+        maximum: usize,
+    },
+    /// An entry of a list is outside its range; NaN is outside every range.
+    #[error("`{argument}` has {value} at position {position}: expected {expected}")]
+    Entry {
+        /// The argument.
+        argument: &'static str,
+        /// Position, from 0.
+        position: usize,
+        /// The value.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// Probabilities of another number of classes than the labels.
+    #[error("the probabilities have {got} classes: expected {expected}, one a label")]
+    Classes {
+        /// Number of classes of the probabilities.
+        got: usize,
+        /// Number of labels.
+        expected: usize,
+    },
+    /// A given resample names a row that does not exist.
+    #[error("resample {resample} draws row {row} at position {position}: expected 0 to {}", num_samples - 1)]
+    ResampleRow {
+        /// The resample, from 0.
+        resample: usize,
+        /// Position in the resample, from 0.
+        position: usize,
+        /// The row it draws.
+        row: usize,
+        /// Number of rows.
+        num_samples: usize,
+    },
+}
+
+pub(crate) fn check_alpha(alpha: f64) -> Result<(), Error> {
+    if alpha > 0.0 && alpha < 1.0 {
+        Ok(())
+    } else {
+        Err(Error::Range {
+            argument: "alpha",
+            value: alpha,
+            expected: "a number between 0 and 1, both excluded",
+        })
+    }
+}
+
+pub(crate) fn check_at_least_one(argument: &'static str, value: usize) -> Result<(), Error> {
+    if value >= 1 { Ok(()) } else { Err(Error::Count { argument, value, minimum: 1, maximum: usize::MAX }) }
+}

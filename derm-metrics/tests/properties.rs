@@ -1,0 +1,276 @@
+//! What must hold for all inputs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use derm_core::Probabilities;
+use derm_metrics::{
+    AurocAverage, Binning, CalibrationNorm, ClassSet, ConfusionMatrix, Metric, NLL_CLIP, ReliabilityTable,
+    Resamples, auroc_ovr, averaged_auroc_ovr, bootstrap, classwise_ece, clopper_pearson,
+    clopper_pearson_upper, paired_bootstrap, wilson,
+};
+use ndarray::Array2;
+use proptest::prelude::*;
+use rayon::ThreadPoolBuilder;
+
+/// Sums of a few dozen terms in another order.
+const ROUNDING: f64 = 1e-12;
+
+/// Probabilities with ties and zeros: rows of whole sixteenths, and targets. Every class may be absent.
+fn predictions() -> impl Strategy<Value = (Probabilities, Vec<usize>)> {
+    (2_usize..6, 1_usize..40).prop_flat_map(|(classes, rows)| {
+        let row = prop::collection::vec(0_usize..classes, 16);
+        (prop::collection::vec(row, rows), prop::collection::vec(0..classes, rows)).prop_map(
+            move |(draws, targets)| {
+                let mut values = Array2::zeros((draws.len(), classes));
+                for (row, draws) in draws.iter().enumerate() {
+                    draws.iter().for_each(|&class| values[[row, class]] += 1.0 / 16.0);
+                }
+                (Probabilities::new(values).unwrap(), targets)
+            },
+        )
+    })
+}
+
+fn all_metrics() -> Vec<Metric> {
+    let mut metrics = Metric::STANDARD.to_vec();
+    metrics.extend([
+        Metric::TopKAccuracy { k: 2 },
+        Metric::BalancedAccuracy { classes: ClassSet::All },
+        Metric::MacroF1 { classes: ClassSet::All },
+        Metric::Auroc { average: AurocAverage::Weighted },
+        Metric::Ece { n_bins: 4 },
+    ]);
+    metrics
+}
+
+fn same(a: Option<f64>, b: Option<f64>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => (a - b).abs() <= ROUNDING * a.abs().max(1.0),
+        _ => false,
+    }
+}
+
+fn select(probabilities: &Probabilities, targets: &[usize], rows: &[usize]) -> (Probabilities, Vec<usize>) {
+    (probabilities.select(rows).unwrap(), rows.iter().map(|&row| targets[row]).collect())
+}
+
+proptest! {
+    #[test]
+    fn no_metric_depends_on_the_order_of_rows((p, y) in predictions(), seed in any::<u64>()) {
+        let mut rows: Vec<usize> = (0..y.len()).collect();
+        rows.sort_by_key(|&row| (row as u64).wrapping_add(1).wrapping_mul(seed | 1));
+        let (shuffled, targets) = select(&p, &y, &rows);
+        for metric in all_metrics() {
+            let (a, b) = (metric.value(&p, &y).unwrap(), metric.value(&shuffled, &targets).unwrap());
+            prop_assert!(same(a, b), "{metric}: {a:?} and {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_replicate_is_the_metric_of_the_rows_it_draws((p, y) in predictions(), picks in prop::collection::vec(any::<prop::sample::Index>(), 1..60)) {
+        let draw: Vec<usize> = picks.iter().map(|pick| pick.index(y.len())).collect();
+        let (drawn, targets) = select(&p, &y, &draw);
+        let resamples = Resamples::given(y.len(), vec![draw]).unwrap();
+        for estimate in bootstrap(&p, &y, &all_metrics(), &resamples, 0.1).unwrap() {
+            let direct = estimate.metric.value(&drawn, &targets).unwrap();
+            prop_assert!(same(estimate.replicates[0], direct), "{}: {:?} and {direct:?}", estimate.metric, estimate.replicates);
+            prop_assert!(same(estimate.estimate, estimate.metric.value(&p, &y).unwrap()));
+        }
+    }
+
+    #[test]
+    fn the_counts_of_parts_add_up((p, y) in predictions(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(y.len());
+        prop_assume!(cut > 0);
+        let whole = ConfusionMatrix::new(&p, &y).unwrap();
+        let rows: Vec<usize> = (0..y.len()).collect();
+        let parts = [&rows[..cut], &rows[cut..]].map(|rows| {
+            let (p, y) = select(&p, &y, rows);
+            ConfusionMatrix::new(&p, &y).unwrap().counts().to_owned()
+        });
+        prop_assert_eq!(whole.counts(), &parts[0] + &parts[1]);
+    }
+
+    #[test]
+    fn auroc_is_the_share_of_ordered_pairs((p, y) in predictions()) {
+        for (class, area) in auroc_ovr(&p, &y).unwrap().into_iter().enumerate() {
+            let (mut ordered, mut pairs) = (0.0, 0.0);
+            for a in 0..y.len() {
+                for b in 0..y.len() {
+                    if y[a] == class && y[b] != class {
+                        let (a, b) = (p.view()[[a, class]], p.view()[[b, class]]);
+                        pairs += 1.0;
+                        ordered += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+                    }
+                }
+            }
+            prop_assert_eq!(area, (pairs > 0.0).then(|| ordered / pairs));
+        }
+    }
+
+    #[test]
+    fn every_value_is_in_its_range((p, y) in predictions()) {
+        for metric in all_metrics() {
+            let range = match metric {
+                Metric::Nll { .. } => 0.0..=-NLL_CLIP.ln(),
+                Metric::Brier => 0.0..=2.0,
+                _ => 0.0..=1.0,
+            };
+            if let Some(value) = metric.value(&p, &y).unwrap() {
+                prop_assert!(range.contains(&value), "{metric} {value}");
+            }
+        }
+        let table = ReliabilityTable::top_label(&p, &y, Binning::Uniform { n_bins: 7 }).unwrap();
+        let [l1, l2, max] = [CalibrationNorm::L1, CalibrationNorm::L2, CalibrationNorm::Max].map(|norm| table.error(norm));
+        prop_assert!(l1 <= l2 + ROUNDING && l2 <= max + ROUNDING);
+        prop_assert_eq!(table.total(), y.len() as u64);
+    }
+
+    #[test]
+    fn a_right_and_certain_model_is_perfect(y in prop::collection::vec(0_usize..4, 1..30)) {
+        let values = Array2::from_shape_fn((y.len(), 4), |(row, class)| f64::from(u8::from(y[row] == class)));
+        let p = Probabilities::new(values).unwrap();
+        for metric in Metric::STANDARD {
+            if let Some(value) = metric.value(&p, &y).unwrap() {
+                prop_assert_eq!(value, if metric.higher_is_better() { 1.0 } else { 0.0 }, "{}", metric);
+            }
+        }
+        prop_assert_eq!(classwise_ece(&p, &y, 10).unwrap().mean, 0.0);
+    }
+
+    #[test]
+    fn a_model_does_not_differ_from_itself((p, y) in predictions()) {
+        let resamples = Resamples::rows(y.len(), 20, 3).unwrap();
+        for pair in paired_bootstrap(&p, &p, &y, &Metric::STANDARD, &resamples, 0.05).unwrap() {
+            if let (Some(interval), Some(p_value)) = (pair.interval, pair.p_value) {
+                prop_assert_eq!((interval.low, interval.high, p_value), (0.0, 0.0, 1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn an_interval_holds_its_proportion((trials, successes) in (1_usize..2000).prop_flat_map(|n| (Just(n), 0..=n)), alpha in 0.001..0.5_f64) {
+        let share = successes as f64 / trials as f64;
+        let (score, exact) = (wilson(successes, trials, alpha).unwrap(), clopper_pearson(successes, trials, alpha).unwrap());
+        prop_assert!(score.contains(share) && exact.contains(share), "{score:?} {exact:?}");
+        // The failures' interval is the mirror image.
+        let mirrored = clopper_pearson(trials - successes, trials, alpha).unwrap();
+        prop_assert!((exact.low - (1.0 - mirrored.high)).abs() < ROUNDING);
+        prop_assert!((exact.high - (1.0 - mirrored.low)).abs() < ROUNDING);
+    }
+}
+
+/// `P(X ≤ k)` of a binomial variable, by summing its terms from the first.
+fn binomial_cdf(k: usize, n: usize, p: f64) -> f64 {
+    let mut log_term = n as f64 * (-p).ln_1p();
+    let mut sum = log_term.exp();
+    for i in 0..k {
+        log_term += ((n - i) as f64 / (i + 1) as f64).ln() + p.ln() - (-p).ln_1p();
+        sum += log_term.exp();
+    }
+    sum
+}
+
+#[test]
+fn the_upper_bound_is_where_the_binomial_test_turns() {
+    for (k, n, alpha) in [
+        (0, 5, 0.1),
+        (3, 75, 0.1),
+        (14, 150, 0.05),
+        (120, 1500, 0.01),
+        (700, 20_000, 0.05),
+        (4_000, 100_000, 0.1),
+    ] {
+        let bound = clopper_pearson_upper(k, n, alpha).unwrap();
+        // The terms are summed in logarithms, which costs digits as n grows.
+        assert!((binomial_cdf(k, n, bound) - alpha).abs() < 1e-8, "{k} of {n}");
+    }
+}
+
+#[test]
+fn clopper_pearson_covers_whatever_the_proportion() {
+    let (n, alpha) = (40, 0.1);
+    let intervals: Vec<_> = (0..=n).map(|k| clopper_pearson(k, n, alpha).unwrap()).collect();
+    for step in 1..100 {
+        let p = f64::from(step) / 100.0;
+        let probability = |k: usize| {
+            let below = if k == 0 { 0.0 } else { binomial_cdf(k - 1, n, p) };
+            binomial_cdf(k, n, p) - below
+        };
+        let coverage: f64 = (0..=n).filter(|&k| intervals[k].contains(p)).map(probability).sum();
+        assert!(coverage >= 1.0 - alpha - ROUNDING, "{coverage} at {p}");
+    }
+}
+
+fn many_rows() -> (Probabilities, Vec<usize>, Vec<String>) {
+    let rows = 300;
+    let values = Array2::from_shape_fn((rows, 3), |(row, class)| 1.0 + ((row * 7 + class * 5) % 11) as f64);
+    let sums = values.sum_axis(ndarray::Axis(1)).insert_axis(ndarray::Axis(1));
+    let groups = (0..rows).map(|row| format!("lesion_{:03}", row / 4)).collect();
+    (Probabilities::new(values / sums).unwrap(), (0..rows).map(|row| row % 5 % 3).collect(), groups)
+}
+
+#[test]
+fn threads_do_not_change_an_interval() {
+    let (p, y, groups) = many_rows();
+    let resamples = Resamples::groups(&groups, 64, 11).unwrap();
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| bootstrap(&p, &y, &Metric::STANDARD, &resamples, 0.05).unwrap())
+    };
+    assert_eq!(run(1), run(4));
+}
+
+#[test]
+fn the_draw_is_the_same_on_every_machine() {
+    // Fixed by the seed, the stream and the arithmetic of the crate; a change of any of them changes every interval.
+    let resamples = Resamples::rows(8, 2, 42).unwrap();
+    let drawn: Vec<Vec<u32>> = (0..2).map(|replicate| resamples.multiplicities(replicate)).collect();
+    assert_eq!(drawn, DRAWN);
+}
+
+#[test]
+fn a_group_is_drawn_whole_and_as_often_as_there_are_groups() {
+    let groups = ["b", "a", "b", "c", "b", "a"];
+    let resamples = Resamples::groups(&groups, 50, 5).unwrap();
+    let mut seen_twice = false;
+    for replicate in 0..50 {
+        let counts = resamples.multiplicities(replicate);
+        assert!(counts[0] == counts[2] && counts[2] == counts[4] && counts[1] == counts[5]);
+        assert_eq!(counts[0] + counts[1] + counts[3], 3);
+        seen_twice |= counts[0] == 2;
+    }
+    assert!(seen_twice);
+}
+
+#[test]
+fn photographs_of_one_lesion_do_not_narrow_the_interval() {
+    // Every lesion photographed four times with the same outcome: the width must be that of the lesions.
+    let (p, y, _) = many_rows();
+    let once: Vec<usize> = (0..75).collect();
+    let four_times: Vec<usize> = once.iter().flat_map(|&row| [row; 4]).collect();
+    let groups: Vec<String> = four_times.iter().map(|row| format!("lesion_{row:03}")).collect();
+    let width = |p: &Probabilities, y: &[usize], resamples: &Resamples| {
+        let interval = bootstrap(p, y, &[Metric::Accuracy], resamples, 0.05).unwrap()[0].interval.unwrap();
+        interval.high - interval.low
+    };
+    let (single, targets) = select(&p, &y, &once);
+    let by_row = width(&single, &targets, &Resamples::rows(75, 2000, 1).unwrap());
+    let (repeated, targets) = select(&p, &y, &four_times);
+    let by_group = width(&repeated, &targets, &Resamples::groups(&groups, 2000, 2).unwrap());
+    let naive = width(&repeated, &targets, &Resamples::rows(300, 2000, 3).unwrap());
+    // Two percentiles of 2,000 replicates are good to about a twentieth of the width.
+    assert!((by_group / by_row - 1.0).abs() < 0.15, "{by_group} {by_row}");
+    assert!(naive < 0.6 * by_group, "{naive} {by_group}");
+}
+
+#[test]
+fn a_macro_auroc_leaves_out_what_is_undefined() {
+    let p = Probabilities::new(ndarray::array![[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.5, 0.4, 0.1]]).unwrap();
+    let areas = auroc_ovr(&p, &[0, 1, 0]).unwrap();
+    assert_eq!(areas, [Some(1.0), Some(1.0), None]);
+    assert_eq!(averaged_auroc_ovr(&p, &[0, 1, 0], AurocAverage::Macro).unwrap(), Some(1.0));
+    assert_eq!(averaged_auroc_ovr(&p, &[0, 0, 0], AurocAverage::Macro).unwrap(), None);
+}
+
+const DRAWN: [[u32; 8]; 2] = [[0, 1, 2, 1, 0, 2, 1, 1], [2, 2, 0, 1, 0, 1, 2, 0]];
