@@ -22,7 +22,9 @@ fn predictions() -> impl Strategy<Value = (Probabilities, Vec<usize>)> {
             move |(draws, targets)| {
                 let mut values = Array2::zeros((draws.len(), classes));
                 for (row, draws) in draws.iter().enumerate() {
-                    draws.iter().for_each(|&class| values[[row, class]] += 1.0 / 16.0);
+                    for &class in draws {
+                        values[[row, class]] += 1.0 / 16.0;
+                    }
                 }
                 (Probabilities::new(values).unwrap(), targets)
             },
