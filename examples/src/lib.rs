@@ -1,1 +1,45 @@
-//! What the example programs share.
+//! What the example programs share: the device, and how a program ends.
+
+pub mod quickstart;
+
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+
+/// The device that the environment variable `BURN_DEVICE` names (`flex`, `ndarray`, `cuda`), else the best one
+/// that was compiled in.
+///
+/// # Errors
+/// Where the variable names a backend that this program was built without.
+pub fn device() -> Result<Device, String> {
+    let compiled = [("cuda", cfg!(feature = "cuda")), ("flex", cfg!(feature = "flex")), ("ndarray", cfg!(feature = "ndarray"))];
+    let compiled: Vec<&str> = compiled.into_iter().filter_map(|(name, there)| there.then_some(name)).collect();
+    if let Ok(name) = std::env::var("BURN_DEVICE")
+        && !compiled.contains(&name.as_str())
+    {
+        return Err(format!("BURN_DEVICE={name}: this program was built with {compiled:?}"));
+    }
+    if compiled.is_empty() {
+        return Err("this program was built without a backend: enable `flex`, `ndarray` or `cuda`".to_owned());
+    }
+    Ok(Device::default())
+}
+
+/// Prints the error and its sources, and ends with status 1.
+pub fn finish<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                // A transparent error repeats its source's words.
+                if !error.to_string().contains(&cause.to_string()) {
+                    eprintln!("  because {cause}");
+                }
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

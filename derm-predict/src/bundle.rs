@@ -1,0 +1,88 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use derm_backbones::{Classifier, save_safetensors};
+use derm_calibration::CalibrationRecord;
+use derm_core::{Backbone, FileError, LabelMap, atomic};
+use derm_data::FeatureSchema;
+use serde::Serialize;
+
+use crate::manifest::{Manifest, Provenance};
+use crate::{BundleConfig, Error};
+
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const FEATURE_SCHEMA: &str = "feature_schema.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const CALIBRATION: &str = "calibration.json";
+const METRICS: &str = "metrics.json";
+const MODEL_CARD: &str = "MODEL_CARD.md";
+
+/// Where the classes of a task stand.
+pub(crate) fn labels_file(task: &str) -> PathBuf {
+    Path::new("labels").join(format!("{task}.txt"))
+}
+
+/// Everything that a prediction depends on, ready to be written as one folder.
+///
+/// ```text
+/// manifest.json         sizes and SHA-256 of all the others, and of itself
+/// config.json           network, image size, standardisation, resize rule, view
+/// labels/<task>.txt     one class a line, in logit order
+/// feature_schema.json   the questionnaire; absent for a model that reads none
+/// model.safetensors     weights under their published names
+/// calibration.json      calibrator and abstain policy, with what each was fitted on
+/// metrics.json          test metrics with their intervals
+/// MODEL_CARD.md         purpose, data, classes, limits
+/// ```
+#[derive(Debug)]
+pub struct Bundle<'a, B: Backbone, M: Serialize> {
+    /// The network.
+    pub model: &'a Classifier<B>,
+    /// How an image becomes logits.
+    pub config: BundleConfig<M>,
+    /// The classes.
+    pub labels: &'a LabelMap,
+    /// The questionnaire, where the model reads one.
+    pub schema: Option<&'a FeatureSchema>,
+    /// Calibrator and abstain policy.
+    pub calibration: &'a CalibrationRecord,
+    /// Test metrics, any JSON.
+    pub metrics: serde_json::Value,
+    /// The model card, Markdown.
+    pub model_card: String,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+impl<B: Backbone, M: Serialize> Bundle<'_, B, M> {
+    /// Writes the bundle as `folder`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::File`] where `folder` exists already or cannot be written, [`Error::Backbone`] where the weights
+    /// cannot be saved.
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<Manifest, Error> {
+        let target = atomic::Folder::new(folder)?;
+        let path = target.path();
+        write_json(&path.join(CONFIG), &self.config)?;
+        let labels = path.join(labels_file(&self.config.task));
+        let wrong = |source| Error::Labels { path: labels.clone(), source };
+        self.labels.write(&labels).map_err(wrong)?;
+        if let Some(schema) = self.schema {
+            schema.write(path.join(FEATURE_SCHEMA))?;
+        }
+        save_safetensors(self.model, path.join(WEIGHTS))?;
+        write_json(&path.join(CALIBRATION), self.calibration)?;
+        write_json(&path.join(METRICS), &self.metrics)?;
+        let card = path.join(MODEL_CARD);
+        fs::write(&card, &self.model_card).map_err(FileError::at(&card, "write"))?;
+        let manifest = Manifest::seal(path, self.provenance.clone())?;
+        target.commit()?;
+        Ok(manifest)
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    let json = |error: serde_json::Error| Error::Json { path: path.to_owned(), reason: error.to_string() };
+    let text = serde_json::to_string_pretty(value).map_err(json)? + "\n";
+    Ok(fs::write(path, text).map_err(FileError::at(path, "write"))?)
+}

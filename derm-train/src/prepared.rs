@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use derm_core::{Normalization, SplitRole};
+use derm_data::{
+    Dataset, FeatureSchema, LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
+    SampleOrder, Sampler, Samples, Split, ham10000,
+};
+
+use crate::progress::Progress;
+use crate::seed::{Purpose, derive};
+use crate::{DatasetSource, Error, Recipe};
+
+/// The data of a run: read, checked, split, with pixels at the network's size.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The records. Its schema is scaled to the training rows.
+    pub dataset: Dataset,
+    /// Who is in which role.
+    pub split: Split,
+    /// How an image is brought to the network.
+    pub resize: Resize,
+    /// Standardisation of the pixels.
+    pub normalization: Normalization,
+    samples: Samples,
+    cache: Arc<PixelCache>,
+    config: LoaderConfig,
+}
+
+impl Prepared {
+    /// Reads the dataset that the recipe names, decodes every image once, splits by group and fits the
+    /// questionnaire's scaling on the training rows.
+    ///
+    /// # Errors
+    /// What reading gives: a file, row, class or image that is missing or wrong; a class without rows in a role.
+    pub fn new(recipe: &Recipe, progress: Progress) -> Result<Self, Error> {
+        let section = &recipe.dataset;
+        progress.stage("reading the dataset");
+        let mut dataset = match (section.source, &section.root) {
+            (DatasetSource::Synthetic, _) => section.synthetic.generate()?,
+            (DatasetSource::Ham10000, Some(root)) => ham10000::read(root, section.unreadable)?,
+            (DatasetSource::Ham10000, None) => {
+                let (key, expected) = ("dataset.root", "the dataset's folder");
+                return Err(Error::Value { key, value: "absent".to_owned(), expected });
+            }
+        };
+        if let Some(path) = &section.feature_schema_path {
+            let (name, labels) = (dataset.name().to_owned(), dataset.labels().clone());
+            let (records, skipped) = (dataset.records().to_vec(), dataset.skipped().to_vec());
+            dataset = Dataset::new(name, labels, records, FeatureSchema::read(path)?, skipped)?;
+        }
+        // The whole image is shown to the network, squashed to a square: lesions reach to the border.
+        let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;
+        let budget = section.cache_mib << 20;
+        let cache = Arc::new(dataset.load_pixels(resize, section.unreadable, budget)?);
+        let split = Split::stratified(&dataset, &section.split)?;
+        dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
+        let questionnaire =
+            if recipe.model.use_answers { Questionnaire::Encode } else { Questionnaire::Ignore };
+        let normalization = recipe.model.image_norm.normalization();
+        let samples = Samples::new(&dataset, Arc::clone(&cache), normalization, questionnaire)?;
+        let config = LoaderConfig {
+            batch_size: recipe.training.batch_size,
+            workers: section.workers,
+            prefetch: section.prefetch,
+            last_batch: LastBatch::Keep,
+        };
+        let prepared = Self { dataset, split, resize, normalization, samples, cache, config };
+        progress.line(&prepared.summary()?);
+        Ok(prepared)
+    }
+
+    /// The loader that training draws from: shuffled or class-balanced, augmented, without partial batches.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn training_loader(&self, recipe: &Recipe) -> Result<Loader, Error> {
+        let indices = self.split.indices(&self.dataset, SplitRole::Train)?;
+        let classes = self.dataset.classes(&indices)?;
+        let order = if recipe.training.class_balanced_sampler {
+            SampleOrder::ClassBalanced
+        } else {
+            SampleOrder::Shuffled
+        };
+        let seed = derive(recipe.seed, Purpose::Data, 0);
+        let sampler = Sampler::new(indices, &classes, order, seed)?;
+        let config = LoaderConfig { last_batch: LastBatch::Drop, ..self.config };
+        Ok(Loader::new(self.samples.clone(), sampler, Some(recipe.training.augmentation), config)?)
+    }
+
+    /// The rows of a role in order, as they are.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn loader(&self, role: SplitRole) -> Result<Loader, Error> {
+        let indices = self.split.indices(&self.dataset, role)?;
+        let classes = self.dataset.classes(&indices)?;
+        let sampler = Sampler::new(indices, &classes, SampleOrder::Sequential, 0)?;
+        Ok(Loader::new(self.samples.clone(), sampler, None, self.config)?)
+    }
+
+    /// Width of the encoded questionnaire, where the network reads it.
+    pub fn answers_width(&self) -> Option<usize> {
+        (self.samples.answer_width() > 0).then(|| self.samples.answer_width())
+    }
+
+    /// The pixels of every record at the network's size.
+    pub fn pixels(&self) -> &PixelCache {
+        &self.cache
+    }
+
+    /// The samples, for a loader of one's own.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// Training rows of each class.
+    ///
+    /// # Errors
+    /// Where the split does not fit the dataset.
+    pub fn training_counts(&self) -> Result<Vec<usize>, Error> {
+        Ok(self.dataset.class_counts_of(&self.split.indices(&self.dataset, SplitRole::Train)?)?)
+    }
+
+    fn summary(&self) -> Result<String, Error> {
+        let mut sizes = Vec::new();
+        for role in SplitRole::ALL {
+            sizes.push(format!("{role} {}", self.split.indices(&self.dataset, role)?.len()));
+        }
+        let counts = self.dataset.labels().names().iter().zip(self.dataset.class_counts());
+        let counts: Vec<String> = counts.map(|(name, count)| format!("{name} {count}")).collect();
+        let skipped = match self.dataset.skipped().len() {
+            0 => String::new(),
+            count => format!(", {count} skipped"),
+        };
+        Ok(format!(
+            "{}: {} images ({}){skipped}; {}",
+            self.dataset.name(),
+            self.dataset.records().len(),
+            sizes.join(", "),
+            counts.join(", "),
+        ))
+    }
+}
