@@ -45,7 +45,7 @@ impl Default for LoaderConfig {
 /// use std::sync::Arc;
 /// use derm_core::{Interpolation, Normalization};
 /// use derm_data::*;
-/// let mut dataset = SyntheticConfig { num_lesions: 40, image_size: 16, ..SyntheticConfig::default() }.generate()?;
+/// let mut dataset = SyntheticConfig { num_lesions: 56, image_size: 16, ..SyntheticConfig::default() }.generate()?;
 /// let resize = Resize::new(16, ResizeRule::Squash, Interpolation::Bilinear)?;
 /// let cache = Arc::new(dataset.load_pixels(resize, UnreadablePolicy::Fail, 1 << 20)?);
 /// let samples = Samples::new(&dataset, cache, Normalization::IMAGENET, Questionnaire::Encode)?;

@@ -105,7 +105,8 @@ impl Resize {
         match self.rule {
             ResizeRule::Squash => self.scaled(pixels, self.size, self.size),
             ResizeRule::CentreCrop { crop_pct } => {
-                let short = (self.size as f64 / f64::from(crop_pct)).floor().max(self.size as f64) as usize;
+                // In f32, in which 8 / 0.8 is 10.
+                let short = (self.size as f32 / crop_pct).floor().max(self.size as f32) as usize;
                 let (wide, high) = if width <= height {
                     (short, short * height / width)
                 } else {

@@ -85,8 +85,8 @@ impl View {
                     self.gain * (1.0 + self.light.0 * u + self.light.1 * v + glow) * (0.06 + 0.94 * field);
                 let colour = scale(colour, light);
                 let grain = self.grain * (lattice(column as i64, row as i64, self.seed ^ 0x0F) - 0.5) * 2.0;
-                for channel in 0..3 {
-                    let value = (colour[channel] * self.balance[channel] + grain).clamp(0.0, 1.0);
+                for (value, balance) in colour.iter().zip(self.balance) {
+                    let value = (value * balance + grain).clamp(0.0, 1.0);
                     data.push((value * 255.0 + 0.5).floor() as u8);
                 }
             }
