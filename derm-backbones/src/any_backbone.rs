@@ -1,0 +1,88 @@
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use derm_core::{Backbone, BackboneSpec, Features, Taps};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ResNet, ResNetConfig, Stem};
+
+/// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackboneConfig {
+    /// torchvision's `ResNet`-18, 7×7 stem.
+    Resnet18,
+    /// torchvision's `ResNet`-34, 7×7 stem.
+    Resnet34,
+    /// torchvision's `ResNet`-50, 7×7 stem.
+    Resnet50,
+    /// torchvision's `ResNet`-101, 7×7 stem.
+    Resnet101,
+    /// `MedMNIST`'s `ResNet`-18 for small images, 3×3 stem.
+    #[serde(rename = "resnet18_28")]
+    Resnet18_28,
+    /// `MedMNIST`'s `ResNet`-50 for small images, 3×3 stem.
+    #[serde(rename = "resnet50_28")]
+    Resnet50_28,
+    /// A `ResNet` of free depths and widths.
+    Resnet(ResNetConfig),
+}
+
+impl BackboneConfig {
+    fn resnet(&self) -> ResNetConfig {
+        match self {
+            Self::Resnet18 => ResNetConfig::resnet18(Stem::Conv7x7),
+            Self::Resnet34 => ResNetConfig::resnet34(Stem::Conv7x7),
+            Self::Resnet50 => ResNetConfig::resnet50(Stem::Conv7x7),
+            Self::Resnet101 => ResNetConfig::resnet101(Stem::Conv7x7),
+            Self::Resnet18_28 => ResNetConfig::resnet18(Stem::Conv3x3),
+            Self::Resnet50_28 => ResNetConfig::resnet50(Stem::Conv3x3),
+            Self::Resnet(config) => config.clone(),
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// As the architecture's config.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.resnet().validate()
+    }
+
+    /// The encoder's description, without building it.
+    ///
+    /// # Errors
+    /// As [`BackboneConfig::validate`].
+    pub fn spec(&self) -> Result<BackboneSpec, Error> {
+        self.resnet().spec()
+    }
+
+    /// The encoder with fresh weights.
+    ///
+    /// # Errors
+    /// As [`BackboneConfig::validate`].
+    pub fn init(&self, device: &Device) -> Result<AnyBackbone, Error> {
+        self.resnet().init(device).map(AnyBackbone::ResNet)
+    }
+}
+
+/// An image encoder whose architecture a file named. Code that knows its network holds the network itself:
+/// everything that takes one is generic over [`Backbone`].
+#[derive(Module, Debug)]
+pub enum AnyBackbone {
+    /// [`ResNet`].
+    ResNet(ResNet),
+}
+
+impl Backbone for AnyBackbone {
+    fn forward_features(&self, images: Tensor<4>, taps: &Taps) -> Features {
+        match self {
+            Self::ResNet(network) => network.forward_features(images, taps),
+        }
+    }
+
+    fn spec(&self) -> &BackboneSpec {
+        match self {
+            Self::ResNet(network) => network.spec(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use derm_core::FileError;
+
+/// A tensor whose shape in the file is not the module's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeMismatch {
+    /// The published key.
+    pub key: String,
+    /// The module's shape, as published.
+    pub expected: Vec<usize>,
+    /// The file's shape.
+    pub found: Vec<usize>,
+}
+
+/// What this crate refuses.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number outside its range, or not a number.
+    #[error("{parameter} is {value}; expected {expected}")]
+    OutOfRange {
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The value given.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// A list that is empty or holds a 0 where every entry is a size.
+    #[error("{parameter} is {value:?}; expected at least one entry, each at least 1")]
+    Sizes {
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The list given.
+        value: Vec<usize>,
+    },
+    /// A network whose stages have other numbers of depths than of widths.
+    #[error("depths {depths:?} and widths {widths:?} differ in length; expected one of each a stage")]
+    Stages {
+        /// Blocks a stage.
+        depths: Vec<usize>,
+        /// Channels a stage.
+        widths: Vec<usize>,
+    },
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Bytes that are no safetensors file: truncated, or something else.
+    #[error("{origin} is not a complete safetensors file: {reason}")]
+    NotSafetensors {
+        /// The file, or `memory`.
+        origin: String,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A checkpoint that is not this network's: keys that it lacks, keys that the network has no place for, and
+    /// tensors of another shape. Nothing was loaded.
+    #[error(
+        "{origin} does not fit the network: {} missing {missing:?}, {} unused {unused:?}, {} of another shape {reshaped:?}",
+        missing.len(), unused.len(), reshaped.len()
+    )]
+    Keys {
+        /// The file, or `memory`.
+        origin: String,
+        /// Keys of the network that the file lacks.
+        missing: Vec<String>,
+        /// Keys of the file that the network lacks.
+        unused: Vec<String>,
+        /// Tensors of another shape.
+        reshaped: Vec<ShapeMismatch>,
+    },
+    /// A tensor of a type that is no float.
+    #[error("{origin}: `{key}` has the type {dtype}; expected F64, F32, F16 or BF16")]
+    Dtype {
+        /// The file, or `memory`.
+        origin: String,
+        /// The published key.
+        key: String,
+        /// The type found.
+        dtype: String,
+    },
+    /// A weight that is not a finite number.
+    #[error("{origin}: `{key}` holds {value} at element {index}; expected finite numbers")]
+    NotFinite {
+        /// The file, or `memory`.
+        origin: String,
+        /// The published key.
+        key: String,
+        /// Row-major index of the element.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// Two parameters of a module that its key map sends to one key.
+    #[error("the parameters `{first}` and `{second}` map to one published key `{key}`")]
+    DuplicateKey {
+        /// The published key.
+        key: String,
+        /// One parameter.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// A parameter that is no float tensor, which a checkpoint of this kind does not hold.
+    #[error("the parameter `{path}` is not a float tensor; only float parameters have published weights")]
+    Parameter {
+        /// The parameter's path in the module.
+        path: String,
+    },
+}
+
+/// Checks that `value` lies in the range that `allowed` accepts; NaN never does.
+pub(crate) fn check_range(
+    parameter: &'static str,
+    value: f64,
+    expected: &'static str,
+    allowed: impl Fn(f64) -> bool,
+) -> Result<(), Error> {
+    if value.is_finite() && allowed(value) {
+        Ok(())
+    } else {
+        Err(Error::OutOfRange { parameter, value, expected })
+    }
+}
+
+/// Checks a count that must be at least `least`.
+pub(crate) fn check_count(
+    parameter: &'static str,
+    value: usize,
+    least: usize,
+    expected: &'static str,
+) -> Result<(), Error> {
+    if value >= least { Ok(()) } else { Err(Error::OutOfRange { parameter, value: value as f64, expected }) }
+}
+
+/// Checks that a list has entries and none is 0.
+pub(crate) fn check_sizes(parameter: &'static str, value: &[usize]) -> Result<(), Error> {
+    if value.is_empty() || value.contains(&0) {
+        Err(Error::Sizes { parameter, value: value.to_vec() })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a dropout probability.
+pub(crate) fn check_dropout(value: f64) -> Result<(), Error> {
+    check_range("dropout", value, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))
+}

@@ -1,0 +1,361 @@
+use burn::module::{Initializer, Module};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use derm_core::{
+    Backbone, BackboneSpec, Features, ImageInput, Interpolation, Normalization, StageSpec, Taps,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::check_sizes;
+use crate::{BatchNorm2d, Error};
+
+/// The residual block that a `ResNet` repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// Two 3×3 convolutions (`ResNet`-18 and -34).
+    Basic,
+    /// 1×1, 3×3 and 1×1 to four times the width; the stride sits on the 3×3 (`ResNet`-50 and deeper, "v1.5").
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// Output channels a unit of width.
+    pub fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+/// What comes before the first stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stem {
+    /// 7×7 convolution of stride 2 and 3×3 max pooling of stride 2: a quarter of the size. torchvision.
+    Conv7x7,
+    /// 3×3 convolution of stride 1 without pooling, for small images. `MedMNIST`.
+    Conv3x3,
+}
+
+impl Stem {
+    fn stride(self) -> usize {
+        match self {
+            Self::Conv7x7 => 4,
+            Self::Conv3x3 => 1,
+        }
+    }
+
+    /// 224 pixels with `ImageNet`'s statistics as torchvision's weights expect them; 28 pixels with mean and
+    /// deviation ½ as `MedMNIST`'s do.
+    fn input(self) -> ImageInput {
+        let interpolation = Interpolation::Bilinear;
+        match self {
+            Self::Conv7x7 => ImageInput {
+                size: 224,
+                normalization: Normalization::IMAGENET,
+                interpolation,
+                crop_pct: 0.875,
+            },
+            Self::Conv3x3 => {
+                ImageInput { size: 28, normalization: Normalization::HALF, interpolation, crop_pct: 1.0 }
+            }
+        }
+    }
+}
+
+/// A `ResNet`, as data. The named variants are torchvision's and `MedMNIST`'s.
+///
+/// | field | purpose | range |
+/// |---|---|---|
+/// | `block` | residual block | |
+/// | `depths` | blocks a stage | one entry or more, each ≥ 1 |
+/// | `widths` | width a stage; the first is the stem's too | as many as depths, each ≥ 1 |
+/// | `stem` | what comes before the first stage | |
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Residual block.
+    pub block: BlockKind,
+    /// Blocks of each stage. The first stage keeps the size, every other one halves it.
+    pub depths: Vec<usize>,
+    /// Width of each stage; its channels are the width times [`BlockKind::expansion`]. The stem has the first.
+    pub widths: Vec<usize>,
+    /// What comes before the first stage.
+    pub stem: Stem,
+}
+
+impl ResNetConfig {
+    fn published(block: BlockKind, depths: [usize; 4], stem: Stem) -> Self {
+        Self { block, depths: depths.to_vec(), widths: vec![64, 128, 256, 512], stem }
+    }
+
+    /// `ResNet`-18 with this stem.
+    pub fn resnet18(stem: Stem) -> Self {
+        Self::published(BlockKind::Basic, [2, 2, 2, 2], stem)
+    }
+
+    /// `ResNet`-34 with this stem.
+    pub fn resnet34(stem: Stem) -> Self {
+        Self::published(BlockKind::Basic, [3, 4, 6, 3], stem)
+    }
+
+    /// `ResNet`-50 with this stem.
+    pub fn resnet50(stem: Stem) -> Self {
+        Self::published(BlockKind::Bottleneck, [3, 4, 6, 3], stem)
+    }
+
+    /// `ResNet`-101 with this stem.
+    pub fn resnet101(stem: Stem) -> Self {
+        Self::published(BlockKind::Bottleneck, [3, 4, 23, 3], stem)
+    }
+
+    /// The architecture's name: the published one, or block, depths and widths.
+    pub fn architecture(&self) -> String {
+        let named = [
+            ("resnet18", Self::resnet18(self.stem)),
+            ("resnet34", Self::resnet34(self.stem)),
+            ("resnet50", Self::resnet50(self.stem)),
+            ("resnet101", Self::resnet101(self.stem)),
+        ];
+        let base = named.iter().find(|(_, config)| config == self).map_or_else(
+            || {
+                let block = match self.block {
+                    BlockKind::Basic => "basic",
+                    BlockKind::Bottleneck => "bottleneck",
+                };
+                let list =
+                    |sizes: &[usize]| sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+                format!("resnet_{block}_{}_{}", list(&self.depths), list(&self.widths))
+            },
+            |(name, _)| (*name).to_owned(),
+        );
+        match self.stem {
+            Stem::Conv7x7 => base,
+            Stem::Conv3x3 => format!("{base}_28"),
+        }
+    }
+
+    /// Checks depths and widths.
+    ///
+    /// # Errors
+    /// [`Error::Sizes`] for an empty list or a 0, [`Error::Stages`] for lists of different lengths.
+    pub fn validate(&self) -> Result<(), Error> {
+        check_sizes("depths", &self.depths)?;
+        check_sizes("widths", &self.widths)?;
+        if self.depths.len() == self.widths.len() {
+            Ok(())
+        } else {
+            Err(Error::Stages { depths: self.depths.clone(), widths: self.widths.clone() })
+        }
+    }
+
+    /// The encoder's description, without building it.
+    ///
+    /// # Errors
+    /// As [`ResNetConfig::validate`].
+    pub fn spec(&self) -> Result<BackboneSpec, Error> {
+        self.validate()?;
+        let channels = |width: usize| width * self.block.expansion();
+        let stages = self.widths.iter().enumerate().map(|(i, &width)| StageSpec {
+            name: format!("layer{}", i + 1),
+            channels: channels(width),
+            stride: self.stem.stride() << i,
+        });
+        Ok(BackboneSpec {
+            architecture: self.architecture(),
+            embedding: self.widths.last().map_or(0, |&width| channels(width)),
+            stages: stages.collect(),
+            input: self.stem.input(),
+        })
+    }
+
+    /// The encoder with fresh weights: convolutions Kaiming-normal over the fan out with gain √2, norms 1 and 0,
+    /// as torchvision. The weights follow from the device's random generator: seed it for a repeatable start.
+    ///
+    /// # Errors
+    /// As [`ResNetConfig::validate`].
+    pub fn init(&self, device: &Device) -> Result<ResNet, Error> {
+        let spec = self.spec()?;
+        let stem_width = self.widths.first().copied().unwrap_or_default();
+        let (kernel, stride) = match self.stem {
+            Stem::Conv7x7 => (7, 2),
+            Stem::Conv3x3 => (3, 1),
+        };
+        let max_pool = matches!(self.stem, Stem::Conv7x7).then(|| {
+            MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init()
+        });
+        let mut channels = stem_width;
+        let mut stages = Vec::with_capacity(self.depths.len());
+        for (index, (&depth, &width)) in self.depths.iter().zip(&self.widths).enumerate() {
+            let mut blocks = Vec::with_capacity(depth);
+            for block in 0..depth {
+                let stride = if index > 0 && block == 0 { 2 } else { 1 };
+                blocks.push(Block::new(self.block, channels, width, stride, device));
+                channels = width * self.block.expansion();
+            }
+            stages.push(Stage { blocks });
+        }
+        let network = ResNet {
+            conv1: conv(3, stem_width, kernel, stride, device),
+            bn1: BatchNorm2d::new(stem_width, device),
+            max_pool,
+            stages,
+            stem: self.stem,
+            spec,
+        };
+        // Burn draws weights when they are first used; drawn here, they do not depend on what else draws.
+        Ok(network.materialize())
+    }
+}
+
+/// A bias-free convolution that keeps the size at stride 1, initialised as torchvision's.
+fn conv(channels_in: usize, channels_out: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
+    let padding = kernel / 2;
+    Conv2dConfig::new([channels_in, channels_out], [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+        .with_bias(false)
+        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true })
+        .init(device)
+}
+
+/// `ResNet` encoder: stem, stages of residual blocks, global average pooling.
+///
+/// Stages are tapped by their published names, `layer1`, `layer2`, …
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_backbones::{BlockKind, ResNetConfig, Stem};
+/// use derm_core::{Backbone, Taps};
+///
+/// let device = Device::default();
+/// let small = ResNetConfig {
+///     block: BlockKind::Basic, depths: vec![1, 1], widths: vec![8, 16], stem: Stem::Conv3x3,
+/// };
+/// let network = small.init(&device)?;
+/// let features = network.forward_features(Tensor::zeros([2, 3, 16, 16], &device), &Taps::stages(["layer2"]));
+/// assert_eq!(features.pooled.dims(), [2, 16]);
+/// assert_eq!(features.map("layer2").unwrap().dims(), [2, 16, 8, 8]);
+/// # Ok::<(), derm_backbones::Error>(())
+/// ```
+///
+/// # Source
+/// He et al. 2016, "Deep residual learning for image recognition"; torchvision `resnet.py` and `MedMNIST`'s
+/// `models.py`, whose outputs the tests compare with.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    max_pool: Option<MaxPool2d>,
+    stages: Vec<Stage>,
+    #[module(skip)]
+    stem: Stem,
+    #[module(skip)]
+    spec: BackboneSpec,
+}
+
+impl ResNet {
+    /// What comes before the first stage; it also decides how the weights are named.
+    pub fn stem(&self) -> Stem {
+        self.stem
+    }
+}
+
+impl Backbone for ResNet {
+    fn forward_features(&self, images: Tensor<4>, taps: &Taps) -> Features {
+        let mut map = relu(self.bn1.forward(self.conv1.forward(images)));
+        if let Some(max_pool) = &self.max_pool {
+            map = max_pool.forward(map);
+        }
+        let mut maps = Vec::new();
+        for (stage, spec) in self.stages.iter().zip(&self.spec.stages) {
+            map = stage.blocks.iter().fold(map, |map, block| block.forward(map));
+            if taps.contains(&spec.name) {
+                maps.push((spec.name.clone(), map.clone()));
+            }
+        }
+        let [batch, channels, height, width] = map.dims();
+        let pooled = map.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2);
+        Features { pooled, maps }
+    }
+
+    fn spec(&self) -> &BackboneSpec {
+        &self.spec
+    }
+}
+
+#[derive(Module, Debug)]
+struct Stage {
+    blocks: Vec<Block>,
+}
+
+/// A residual block: `relu(F(x) + shortcut(x))`.
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    conv3: Option<Conv2d>,
+    bn3: Option<BatchNorm2d>,
+    downsample: Option<Downsample>,
+}
+
+/// The shortcut where the block changes size or channels: a strided 1×1 convolution and a norm.
+#[derive(Module, Debug)]
+struct Downsample {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+}
+
+impl Block {
+    fn new(kind: BlockKind, channels_in: usize, width: usize, stride: usize, device: &Device) -> Self {
+        let channels_out = width * kind.expansion();
+        let norm = |channels| BatchNorm2d::new(channels, device);
+        let downsample = (stride != 1 || channels_in != channels_out).then(|| Downsample {
+            conv: conv(channels_in, channels_out, 1, stride, device),
+            norm: norm(channels_out),
+        });
+        match kind {
+            BlockKind::Basic => Self {
+                conv1: conv(channels_in, width, 3, stride, device),
+                bn1: norm(width),
+                conv2: conv(width, width, 3, 1, device),
+                bn2: norm(width),
+                conv3: None,
+                bn3: None,
+                downsample,
+            },
+            BlockKind::Bottleneck => Self {
+                conv1: conv(channels_in, width, 1, 1, device),
+                bn1: norm(width),
+                conv2: conv(width, width, 3, stride, device),
+                bn2: norm(width),
+                conv3: Some(conv(width, channels_out, 1, 1, device)),
+                bn3: Some(norm(channels_out)),
+                downsample,
+            },
+        }
+    }
+
+    fn forward(&self, map: Tensor<4>) -> Tensor<4> {
+        let shortcut = match &self.downsample {
+            None => map.clone(),
+            Some(downsample) => downsample.norm.forward(downsample.conv.forward(map.clone())),
+        };
+        let map = relu(self.bn1.forward(self.conv1.forward(map)));
+        let mut map = self.bn2.forward(self.conv2.forward(map));
+        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
+            map = bn3.forward(conv3.forward(relu(map)));
+        }
+        relu(map + shortcut)
+    }
+}

@@ -1,0 +1,230 @@
+//! One test a variant and a range boundary.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+use derm_backbones::{
+    BackboneConfig, BlockKind, ClassifierConfig, Error, HeadConfig, PublishedKeys,
+    QuestionnaireEncoderConfig, ResNetConfig, ShapeMismatch, Stem, weights,
+};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+fn resnet(depths: &[usize], widths: &[usize]) -> ResNetConfig {
+    ResNetConfig {
+        block: BlockKind::Basic,
+        depths: depths.to_vec(),
+        widths: widths.to_vec(),
+        stem: Stem::Conv7x7,
+    }
+}
+
+fn model(num_classes: usize) -> ClassifierConfig {
+    ClassifierConfig {
+        backbone: BackboneConfig::Resnet(resnet(&[1], &[2])),
+        head: HeadConfig::new(num_classes),
+    }
+}
+
+fn load(bytes: &[u8]) -> Error {
+    let model = model(3).init(&Device::default()).unwrap();
+    weights::from_safetensors(model, bytes).map(|_| ()).unwrap_err()
+}
+
+/// The bytes of a model of 3 classes, with every tensor passed through `edit`, which may drop it.
+type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
+
+fn edited(edit: impl FnOnce(&mut Tensors)) -> Vec<u8> {
+    let bytes = weights::to_safetensors(&model(3).init(&Device::default()).unwrap()).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Tensors = file
+        .tensors()
+        .into_iter()
+        .map(|(key, view)| (key, view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+        .collect();
+    edit(&mut tensors);
+    let views = tensors.iter().map(|(key, dtype, shape, data)| {
+        (key.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn sizes_must_be_positive() {
+    for (depths, widths) in [(&[][..], &[8][..]), (&[1, 0], &[8, 8]), (&[1], &[]), (&[1], &[0])] {
+        let error = resnet(depths, widths).validate().unwrap_err();
+        assert!(matches!(error, Error::Sizes { .. }), "{error}");
+    }
+    let questionnaire = QuestionnaireEncoderConfig { widths: vec![], ..QuestionnaireEncoderConfig::new(3) };
+    assert!(matches!(questionnaire.validate(), Err(Error::Sizes { parameter: "questionnaire.widths", .. })));
+}
+
+#[test]
+fn depths_and_widths_must_agree() {
+    let error = resnet(&[1, 1], &[8]).init(&Device::default()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Stages { depths, widths } if depths == &[1, 1] && widths == &[8]),
+        "{error}"
+    );
+}
+
+#[test]
+fn classes_answers_and_dropout_have_ranges() {
+    for num_classes in [0, 1] {
+        let error = model(num_classes).init(&Device::default()).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { parameter: "num_classes", .. }), "{error}");
+    }
+    for dropout in [-0.1, 1.0, f64::NAN] {
+        let error = HeadConfig { dropout, ..HeadConfig::new(2) }.validate().unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { parameter: "dropout", .. }), "{error}");
+        let questionnaire = QuestionnaireEncoderConfig { dropout, ..QuestionnaireEncoderConfig::new(3) };
+        assert!(questionnaire.validate().is_err());
+    }
+    let error = QuestionnaireEncoderConfig::new(0).init(&Device::default()).unwrap_err();
+    assert!(matches!(error, Error::OutOfRange { parameter: "questionnaire.inputs", .. }), "{error}");
+}
+
+#[test]
+fn unknown_keys_and_names_in_files_are_refused() {
+    assert!(serde_json::from_str::<BackboneConfig>(r#""resnet19""#).is_err());
+    assert!(serde_json::from_str::<HeadConfig>(r#"{"num_classes": 3, "drop_out": 0.1}"#).is_err());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let model = model(3).init(&Device::default()).unwrap();
+    let error = weights::load_safetensors(model, "no/such/file.safetensors").map(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::File(file) if file.path.ends_with("file.safetensors")), "{error}");
+}
+
+#[test]
+fn truncated_or_foreign_bytes_are_refused() {
+    let bytes = edited(|_| {});
+    for cut in [0, 4, 100, bytes.len() - 1] {
+        assert!(matches!(load(&bytes[..cut]), Error::NotSafetensors { .. }), "cut at {cut}");
+    }
+    assert!(matches!(load(b"PK\x03\x04 not a tensor file at all"), Error::NotSafetensors { .. }));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.safetensors");
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let model = model(3).init(&Device::default()).unwrap();
+    let error = weights::load_safetensors(model, &path).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("cut.safetensors"), "{error}");
+}
+
+#[test]
+fn missing_unused_and_reshaped_keys_are_listed_together() {
+    let bytes = edited(|tensors| {
+        tensors.retain(|tensor| tensor.0 != "fc.bias");
+        for tensor in tensors.iter_mut() {
+            match tensor.0.as_str() {
+                "bn1.weight" => "bn1.gamma".clone_into(&mut tensor.0),
+                "layer1.0.conv1.weight" => tensor.2 = vec![4, 1, 3, 3],
+                _ => {}
+            }
+        }
+    });
+    let error = load(&bytes);
+    let text = error.to_string();
+    let Error::Keys { missing, unused, reshaped, .. } = error else { panic!("{error}") };
+    assert_eq!(missing, ["bn1.weight", "fc.bias"]);
+    assert_eq!(unused, ["bn1.gamma"]);
+    let expected = ShapeMismatch {
+        key: "layer1.0.conv1.weight".to_owned(),
+        expected: vec![2, 2, 3, 3],
+        found: vec![4, 1, 3, 3],
+    };
+    assert_eq!(reshaped, [expected]);
+    assert!(text.contains("2 missing") && text.contains("1 unused") && text.contains("bn1.gamma"), "{text}");
+}
+
+#[test]
+fn a_head_of_another_class_count_is_refused() {
+    let bytes = weights::to_safetensors(&model(4).init(&Device::default()).unwrap()).unwrap();
+    assert!(matches!(load(&bytes), Error::Keys { reshaped, .. } if reshaped.len() == 2));
+}
+
+#[test]
+fn counters_may_be_absent_but_not_stray() {
+    let without = edited(|tensors| tensors.retain(|tensor| !tensor.0.ends_with("num_batches_tracked")));
+    let fresh = model(3).init(&Device::default()).unwrap();
+    let (_, report) = weights::from_safetensors(fresh, &without).unwrap();
+    assert!(report.counters.is_empty());
+    let stray = edited(|tensors| {
+        tensors.push(("fc.num_batches_tracked".to_owned(), Dtype::I64, vec![], vec![0; 8]));
+    });
+    assert!(matches!(load(&stray), Error::Keys { unused, .. } if unused == ["fc.num_batches_tracked"]));
+}
+
+#[test]
+fn integers_are_no_weights() {
+    let bytes = edited(|tensors| {
+        for tensor in tensors.iter_mut().filter(|tensor| tensor.0 == "fc.bias") {
+            tensor.1 = Dtype::I32;
+        }
+    });
+    assert!(matches!(load(&bytes), Error::Dtype { key, .. } if key == "fc.bias"));
+}
+
+#[test]
+fn half_and_double_precision_become_f32() {
+    let bytes = edited(|tensors| {
+        for tensor in tensors.iter_mut() {
+            match tensor.0.as_str() {
+                // 1.5 in bf16, f16 and f64
+                "fc.bias" => (tensor.1, tensor.3) = (Dtype::BF16, [0xC0, 0x3F].repeat(3)),
+                "bn1.bias" => (tensor.1, tensor.3) = (Dtype::F16, [0x00, 0x3E].repeat(2)),
+                "bn1.weight" => (tensor.1, tensor.3) = (Dtype::F64, 1.5_f64.to_le_bytes().repeat(2)),
+                _ => {}
+            }
+        }
+    });
+    let fresh = model(3).init(&Device::default()).unwrap();
+    let (loaded, _) = weights::from_safetensors(fresh, &bytes).unwrap();
+    let bytes = weights::to_safetensors(&loaded).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    for key in ["fc.bias", "bn1.bias", "bn1.weight"] {
+        assert!(
+            file.tensor(key).unwrap().data().chunks(4).all(|value| value == 1.5_f32.to_le_bytes()),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_are_named() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let bytes = edited(|tensors| {
+            for tensor in tensors.iter_mut().filter(|tensor| tensor.0 == "fc.bias") {
+                tensor.3[4..8].copy_from_slice(&value.to_le_bytes());
+            }
+        });
+        assert!(matches!(load(&bytes), Error::NotFinite { key, index: 1, .. } if key == "fc.bias"));
+    }
+}
+
+#[derive(Module, Debug)]
+struct Odd {
+    first: Param<Tensor<1>>,
+    second: Param<Tensor<1>>,
+    counter: Option<Param<Tensor<1, Int>>>,
+}
+
+impl PublishedKeys for Odd {
+    fn published_key(&self, path: &str) -> String {
+        if self.counter.is_some() { path.to_owned() } else { "same".to_owned() }
+    }
+}
+
+#[test]
+fn two_parameters_of_one_key_and_integer_parameters_are_refused() {
+    let device = Device::default();
+    let param = || Param::from_tensor(Tensor::<1>::zeros([2], &device));
+    let odd = Odd { first: param(), second: param(), counter: None };
+    let error = weights::to_safetensors(&odd).unwrap_err();
+    assert!(matches!(error, Error::DuplicateKey { key, first, second }
+        if key == "same" && first == "first" && second == "second"));
+    let counter = Param::initialized(burn::module::ParamId::new(), Tensor::<1, Int>::zeros([2], &device));
+    let odd = Odd { counter: Some(counter), ..odd };
+    let error = weights::to_safetensors(&odd).unwrap_err();
+    assert!(matches!(error, Error::Parameter { path } if path == "counter"));
+}
