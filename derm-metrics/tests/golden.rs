@@ -19,7 +19,7 @@ use derm_metrics::{
 use golden_cases::{Case, Got};
 
 /// Ops of the files that no crate covers yet.
-const NOT_COVERED: [&str; 24] = [
+const NOT_COVERED: [&str; 27] = [
     "auroc_ovo",
     "average_precision",
     "beta_calibration",
@@ -39,6 +39,9 @@ const NOT_COVERED: [&str; 24] = [
     "platt",
     "pr_curve",
     "roc_curve",
+    "scaling_apply:dirichlet",
+    "scaling_apply:matrix",
+    "scaling_apply:vector",
     "sensitivity_at_specificity",
     "smooth_ece",
     "subgroup_metrics",
@@ -54,7 +57,7 @@ const IN_DERM_CALIBRATION: [&str; 8] = [
     "coverage_at_risk",
     "risk_at_coverage",
     "risk_coverage",
-    "scaling_apply",
+    "scaling_apply:temperature",
     "temperature_scaling",
 ];
 
