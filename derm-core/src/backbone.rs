@@ -1,4 +1,4 @@
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -110,8 +110,8 @@ impl Features {
 /// An image encoder.
 ///
 /// Training, distillation and prediction are generic over this trait, so that a downstream crate brings its
-/// own network.
-pub trait Backbone: Module {
+/// own network. `#[derive(Module)]` gives both supertraits.
+pub trait Backbone: Module + ModuleDisplay {
     /// images [B, 3, H, W] → pooled features [B, D] and the feature maps that `taps` asks for.
     ///
     /// # Panics

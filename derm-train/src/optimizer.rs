@@ -12,7 +12,7 @@ pub(crate) fn adamw<M: Module>(recipe: &TrainingRecipe, module: &M) -> ModuleOpt
     let plain = config.with_weight_decay(0.0).build();
     let mut vectors = Vectors(Vec::new());
     module.visit(&mut vectors);
-    ModuleOptimizer::from(decayed).with_group(ParamGroup::from_ids(vectors.0), plain)
+    ModuleOptimizer::from(decayed).with_group(ParamGroup::from_ids(vectors.0), plain, None)
 }
 
 struct Vectors(Vec<ParamId>);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use derm_backbones::BackboneConfig;
-use derm_core::Normalization;
+use derm_core::{Interpolation, Normalization};
 use derm_data::{Augmentation, SplitConfig, SyntheticConfig, UnreadablePolicy};
 use derm_distill::AttentionConfig;
 use derm_losses::{
@@ -86,14 +86,14 @@ pub struct ModelRecipe {
     pub image_size: usize,
     /// Standardisation of the pixels. Default `imagenet`.
     pub image_norm: ImageNorm,
+    /// Kernel by which images are resized. Default `bilinear`.
+    pub interpolation: Interpolation,
     /// Whether the questionnaire goes in. Default false.
     pub use_answers: bool,
     /// Width of the encoded questionnaire. Default 64.
     pub answers_width: usize,
     /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
     pub dropout: f64,
-    /// Published weights (safetensors under torchvision's names) to start the backbone from; the head is new.
-    pub weights: Option<PathBuf>,
 }
 
 /// Standardisation by name.
@@ -267,13 +267,13 @@ impl Default for DatasetRecipe {
 impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
-            backbone: BackboneConfig::default(),
+            backbone: BackboneConfig::Resnet18,
             image_size: 224,
             image_norm: ImageNorm::default(),
+            interpolation: Interpolation::default(),
             use_answers: false,
             answers_width: 64,
             dropout: 0.0,
-            weights: None,
         }
     }
 }
