@@ -160,7 +160,7 @@ impl AbstainPolicy {
         })
     }
 
-    /// The tier of one row of calibrated probabilities, shape [C].
+    /// The tier of one row of calibrated probabilities, shape `[C]`.
     pub fn decide(&self, row: &[f64]) -> Tier {
         self.thresholds.tier(row)
     }

@@ -3,9 +3,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, GridPoint};
 
-/// The error rates, as fractions of the target, for which the two places to begin are planned: one early, for a model
-/// far better than its target, and one late, for a model closer to it.
-const PLANNED_RISKS: [f64; 2] = [1.0 / 3.0, 0.5];
+/// The error rate, as a fraction of the target, that is assumed when the place to begin is planned. Simulated with a model
+/// that is 85 % right, a half began too late and filled the first tier in 260 of 500 draws of 150 lesions, nothing began
+/// too early and filled it in 345, a third in 437; two places that share the level filled it in 322.
+const PLANNED_RISK: f64 = 1.0 / 3.0;
 
 /// One threshold that was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,8 +18,6 @@ pub struct TestedThreshold {
     pub count: usize,
     /// Those of them that are errors of the tier.
     pub errors: usize,
-    /// The level it was tested at.
-    pub level: f64,
     /// Exact upper bound of the risk at that level; 1 where no row is in.
     pub risk_upper_bound: f64,
     /// Whether the bound is at most the target, so that the threshold is certified.
@@ -43,8 +42,9 @@ pub struct TierFit {
     pub errors: usize,
     /// Their share; `None` for an empty tier.
     pub observed_risk: Option<f64>,
-    /// Where the tier stays empty though there were rows to certify: the smallest target that these tests would have
-    /// certified. It tells how far off the target is. It is no guarantee, since it was read off the data.
+    /// Where the tier stays empty though there were candidates: the smallest target that the same tests would have
+    /// certified, the bound of the first of them. It tells how far off the target is; it is no guarantee, since it was
+    /// read off the data.
     pub smallest_certifiable_risk: Option<f64>,
     /// The tests in their order.
     pub tested: Vec<TestedThreshold>,
@@ -52,16 +52,16 @@ pub struct TierFit {
 
 /// Fixed-sequence testing of "the risk at this threshold exceeds the target", from the most certain rows downwards.
 ///
-/// Every test is the exact binomial one, and testing goes on while it rejects; a hypothesis is looked at only after all
-/// before it have been rejected, so no level is spent on the search. Two places to begin, each with half the level, keep
-/// an unlucky start among few rows from ending everything; a chain that comes through to the second place brings its
-/// half along (the fallback procedure). Where to begin depends on the number of rows, the target and the expected
-/// shares, never on a label. The family-wise error is at most `level` for any population.
+/// Every test is the exact binomial one at the full level, and testing goes on while it rejects; a hypothesis is looked
+/// at only after all before it have been rejected, so searching costs no level and the family-wise error is at most
+/// `level` for any population. The first thresholds let too few rows in to certify anything, and testing them would end
+/// the sequence; it begins where the expected number of rows would do. That depends on the number of rows, the target and
+/// the expected shares, never on a label.
 ///
 /// `outcome` gives the rows and the errors above a threshold.
 ///
 /// # Source
-/// Angelopoulos et al. 2021, "Learn then Test", section 4; Wiens 2003 for the fallback.
+/// Angelopoulos et al. 2021, "Learn then Test", section 4.
 pub(crate) fn fixed_sequence(
     points: &[GridPoint],
     samples: usize,
@@ -70,8 +70,6 @@ pub(crate) fn fixed_sequence(
     level: f64,
     outcome: impl Fn(f64) -> (usize, usize),
 ) -> Result<TierFit, Error> {
-    let starts = starts(points, samples, target_risk, level)?;
-    let own_level = level / starts.len().max(1) as f64;
     let mut fit = TierFit {
         target_risk,
         delta,
@@ -83,62 +81,33 @@ pub(crate) fn fixed_sequence(
         smallest_certifiable_risk: None,
         tested: Vec::new(),
     };
-    let mut available = 0.0;
-    for (index, point) in points.iter().enumerate() {
-        let begins = starts.contains(&index);
-        if begins {
-            available += own_level;
-        }
-        if available == 0.0 {
-            continue;
-        }
-        let (count, errors) = outcome(point.threshold);
-        let risk_upper_bound =
-            if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, available)? };
+    for &GridPoint { threshold, .. } in &points[first_tested(points, samples, target_risk, level)?..] {
+        let (count, errors) = outcome(threshold);
+        let risk_upper_bound = if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, level)? };
         let certified = risk_upper_bound <= target_risk;
-        let threshold = point.threshold;
-        fit.tested.push(TestedThreshold {
-            threshold,
-            count,
-            errors,
-            level: available,
-            risk_upper_bound,
-            certified,
-        });
-        if certified {
-            (fit.threshold, fit.count, fit.errors) = (Some(threshold), count, errors);
-            fit.observed_risk = Some(errors as f64 / count as f64);
-        } else {
-            available = 0.0;
+        fit.tested.push(TestedThreshold { threshold, count, errors, risk_upper_bound, certified });
+        if !certified {
+            break;
         }
+        (fit.threshold, fit.count, fit.errors) = (Some(threshold), count, errors);
+        fit.observed_risk = Some(errors as f64 / count as f64);
     }
     if fit.threshold.is_none() {
-        // Nothing was certified, so exactly the places to begin were tested.
-        let bounds = fit.tested.iter().map(|test| test.risk_upper_bound);
-        fit.smallest_certifiable_risk = bounds.reduce(f64::min);
+        fit.smallest_certifiable_risk = fit.tested.first().map(|test| test.risk_upper_bound);
     }
     Ok(fit)
 }
 
-/// The first points that are expected to certify the target at each planned risk; the last point where none is.
-fn starts(points: &[GridPoint], samples: usize, target_risk: f64, level: f64) -> Result<Vec<usize>, Error> {
-    let mut starts = Vec::new();
-    for planned in PLANNED_RISKS {
-        let level = level / PLANNED_RISKS.len() as f64;
-        for (index, point) in points.iter().enumerate() {
-            let expected = point.expected_share * samples as f64;
-            let (count, errors) =
-                (expected.floor() as usize, (expected * target_risk * planned).round() as usize);
-            if count > errors && clopper_pearson_upper(errors, count, level)? <= target_risk {
-                if !starts.contains(&index) {
-                    starts.push(index);
-                }
-                break;
-            }
+/// The first point that is expected to certify the target where the error rate is the planned one; the last point where
+/// none is, and 0 where there is no point.
+fn first_tested(points: &[GridPoint], samples: usize, target_risk: f64, level: f64) -> Result<usize, Error> {
+    for (index, point) in points.iter().enumerate() {
+        let expected = point.expected_share * samples as f64;
+        let (count, errors) =
+            (expected.floor() as usize, (expected * target_risk * PLANNED_RISK).round() as usize);
+        if count > errors && clopper_pearson_upper(errors, count, level)? <= target_risk {
+            return Ok(index);
         }
     }
-    if starts.is_empty() && !points.is_empty() {
-        starts.push(points.len() - 1);
-    }
-    Ok(starts)
+    Ok(points.len().saturating_sub(1))
 }

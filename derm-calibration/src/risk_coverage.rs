@@ -47,7 +47,7 @@ pub struct Aurc {
 }
 
 impl RiskCoverage {
-    /// The curve of `confidence` [N], any finite score, and whether rows are `correct` [N].
+    /// The curve of `confidence` `[N]`, any finite score, and whether rows are `correct` `[N]`.
     ///
     /// # Errors
     /// [`Error::Value`] for no rows or other lengths, [`Error::Range`] for a confidence that is not finite.

@@ -124,7 +124,7 @@ impl TierThresholds {
         self.suggest
     }
 
-    /// The tier of one row of probabilities, shape [C]. A row with NaN refers.
+    /// The tier of one row of probabilities, shape `[C]`. A row with NaN refers.
     pub fn tier(&self, row: &[f64]) -> Tier {
         let confidence = row.iter().copied().fold(0.0, f64::max);
         let score = match self.suggest_score {
@@ -142,7 +142,7 @@ impl TierThresholds {
         }
     }
 
-    /// The tier of every row, shape [N].
+    /// The tier of every row, shape `[N]`.
     pub fn assign(&self, probabilities: &Probabilities) -> Vec<Tier> {
         probabilities.view().rows().into_iter().map(|row| self.tier(&row.to_vec())).collect()
     }

@@ -65,7 +65,7 @@ pub struct TierTable {
 }
 
 impl TierTable {
-    /// The table of `thresholds` on `probabilities` [N, C] and `targets` [N] with Clopper-Pearson intervals.
+    /// The table of `thresholds` on `probabilities` [N, C] and `targets` `[N]` with Clopper-Pearson intervals.
     ///
     /// # Errors
     /// [`Error::Metric`] where targets or labels do not fit or `alpha` is not in (0, 1).

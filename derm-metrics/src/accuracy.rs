@@ -4,7 +4,7 @@ use crate::{ConfusionMatrix, Error};
 
 /// Share of rows whose most probable class is the target; of equal probabilities the lower class counts.
 ///
-/// `probabilities` [N, C], `targets` [N] → in [0, 1].
+/// `probabilities` [N, C], `targets` `[N]` → in [0, 1].
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit the probabilities.

@@ -14,7 +14,7 @@ pub struct BootstrapEstimate {
     pub metric: Metric,
     /// Its value on all rows; `None` where it is undefined.
     pub estimate: Option<f64>,
-    /// Its value on each replicate, shape [B]; `None` where a replicate leaves it undefined.
+    /// Its value on each replicate, shape `[B]`; `None` where a replicate leaves it undefined.
     pub replicates: Vec<Option<f64>>,
     /// The percentile interval over the replicates that have a value; `None` where the estimate is undefined or fewer
     /// than half of the replicates have one.
@@ -33,7 +33,7 @@ impl BootstrapEstimate {
     }
 }
 
-/// Bootstraps metrics of `probabilities` [N, C] and `targets` [N], all on the same replicates and in parallel.
+/// Bootstraps metrics of `probabilities` [N, C] and `targets` `[N]`, all on the same replicates and in parallel.
 ///
 /// The interval runs between the `alpha / 2` and `1 − alpha / 2` quantiles of the replicates, interpolated linearly at
 /// `(B − 1) q`. Means over "present" classes run over the classes that a replicate holds.
@@ -83,7 +83,7 @@ pub struct PairedBootstrap {
     pub metric: Metric,
     /// Metric of the first model minus that of the second; `None` where one is undefined.
     pub estimate: Option<f64>,
-    /// The difference on each replicate, shape [B].
+    /// The difference on each replicate, shape `[B]`.
     pub replicates: Vec<Option<f64>>,
     /// The percentile interval of the difference, as in [`BootstrapEstimate`].
     pub interval: Option<Interval>,

@@ -49,7 +49,7 @@ pub fn adaptive_ece(probabilities: &Probabilities, targets: &[usize], n_bins: us
 pub struct ClasswiseEce {
     /// The plain mean over all C classes.
     pub mean: f64,
-    /// Calibration error of `p_c` against `[y = c]`, shape [C].
+    /// Calibration error of `p_c` against `[y = c]`, shape `[C]`.
     pub per_class: Vec<f64>,
     /// Number of uniform, right-closed bins.
     pub n_bins: usize,

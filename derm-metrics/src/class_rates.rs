@@ -18,7 +18,7 @@ pub struct ClassRates {
     pub npv: Option<f64>,
 }
 
-/// Sensitivity, specificity and predictive values of every class against the rest, shape [C].
+/// Sensitivity, specificity and predictive values of every class against the rest, shape `[C]`.
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit the probabilities.

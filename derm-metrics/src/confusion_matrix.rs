@@ -23,7 +23,7 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Counts `targets` [N] against the most probable class of each row of `probabilities` [N, C].
+    /// Counts `targets` `[N]` against the most probable class of each row of `probabilities` [N, C].
     ///
     /// # Errors
     /// [`Error::Value`] where the targets do not fit the probabilities.
@@ -61,17 +61,17 @@ impl ConfusionMatrix {
         self.counts.sum()
     }
 
-    /// Number of rows of each true class, shape [C].
+    /// Number of rows of each true class, shape `[C]`.
     pub fn support(&self) -> Vec<u64> {
         self.counts.sum_axis(Axis(1)).to_vec()
     }
 
-    /// Number of rows predicted as each class, shape [C].
+    /// Number of rows predicted as each class, shape `[C]`.
     pub fn predicted(&self) -> Vec<u64> {
         self.counts.sum_axis(Axis(0)).to_vec()
     }
 
-    /// Number of rows of each class that were predicted as it, shape [C].
+    /// Number of rows of each class that were predicted as it, shape `[C]`.
     pub fn hits(&self) -> Vec<u64> {
         self.counts.diag().to_vec()
     }
@@ -96,7 +96,7 @@ impl ConfusionMatrix {
         self.counts.diag().sum() as f64 / self.total() as f64
     }
 
-    /// Recall of each class, `None` for a class without samples, shape [C].
+    /// Recall of each class, `None` for a class without samples, shape `[C]`.
     pub fn recall(&self) -> Vec<Option<f64>> {
         self.hits().into_iter().zip(self.support()).map(|(hit, of)| ratio(hit, of)).collect()
     }

@@ -3,7 +3,7 @@ use derm_core::Probabilities;
 use crate::confusion_matrix::ratio;
 use crate::{ConfusionMatrix, Error};
 
-/// Predicted over true count of each class, shape [C]: above 1 the model says the class too often. `None` for a
+/// Predicted over true count of each class, shape `[C]`: above 1 the model says the class too often. `None` for a
 /// class without samples.
 ///
 /// # Errors

@@ -63,7 +63,7 @@ pub enum PrfAverage {
     Micro,
 }
 
-/// Precision, recall, F1 and support of every class, shape [C].
+/// Precision, recall, F1 and support of every class, shape `[C]`.
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit the probabilities.

@@ -74,7 +74,7 @@ pub struct ReliabilityTable {
 }
 
 impl ReliabilityTable {
-    /// Bins rows by `confidence` [N] and compares it with whether they are `correct` [N].
+    /// Bins rows by `confidence` `[N]` and compares it with whether they are `correct` `[N]`.
     ///
     /// # Errors
     /// [`Error::Value`] for no rows or other lengths, [`Error::Entry`] for a confidence outside [0, 1] (a rounding

@@ -40,7 +40,7 @@ impl Resamples {
     }
 
     /// Draws of as many groups as there are, with replacement, each with all its rows (the cluster bootstrap).
-    /// `groups` [N] names the group of each row. The draw depends on the names and not on the order of the rows.
+    /// `groups` `[N]` names the group of each row. The draw depends on the names and not on the order of the rows.
     ///
     /// # Errors
     /// [`Error::Value`] for no rows, [`Error::Count`] for no replicates.
@@ -90,7 +90,7 @@ impl Resamples {
         self.num_samples
     }
 
-    /// How often each row stands in a replicate, shape [N].
+    /// How often each row stands in a replicate, shape `[N]`.
     ///
     /// # Panics
     /// Where there is no such replicate.

@@ -2,7 +2,7 @@ use derm_core::Probabilities;
 
 use crate::Error;
 
-/// Whether the target of each row is among its `k` most probable classes, shape [N].
+/// Whether the target of each row is among its `k` most probable classes, shape `[N]`.
 ///
 /// Of equal probabilities the lower class ranks first, so that exactly `k` classes count (scikit-learn's
 /// `top_k_accuracy_score` prefers the higher index).

@@ -57,6 +57,8 @@ fn select(probabilities: &Probabilities, targets: &[usize], rows: &[usize]) -> (
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_metric_depends_on_the_order_of_rows((p, y) in predictions(), seed in any::<u64>()) {
         let mut rows: Vec<usize> = (0..y.len()).collect();
