@@ -98,7 +98,7 @@ fn keys(file: &Value, num_classes: usize) -> Vec<(String, Vec<usize>)> {
     entries.collect()
 }
 
-/// The kit's integer hash: output `i` of SplitMix64 whose state starts at `seed` + FNV-1a of the key.
+/// The kit's integer hash: output `i` of `SplitMix64` whose state starts at `seed` + FNV-1a of the key.
 fn hash(key: &str, seed: u64, i: u64) -> u64 {
     let fnv =
         key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));

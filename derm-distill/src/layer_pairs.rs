@@ -1,0 +1,105 @@
+use derm_core::{BackboneSpec, Taps};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Network};
+
+/// A layer of the student and the layer of the teacher that it imitates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerPair {
+    /// The student's stage.
+    pub student: String,
+    /// The teacher's stage.
+    pub teacher: String,
+}
+
+/// Which layers are compared: `auto`, or `pairs: [{student: layer2, teacher: layer3}, …]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerPairs {
+    /// Every stride that both networks have, once: the last stage of that stride in each.
+    #[default]
+    Auto,
+    /// These.
+    Pairs(Vec<LayerPair>),
+}
+
+impl LayerPairs {
+    /// The pairs for these two networks.
+    ///
+    /// ```
+    /// use derm_core::{BackboneSpec, ImageInput, Interpolation, Normalization, StageSpec};
+    /// use derm_distill::LayerPairs;
+    ///
+    /// let spec = |stages: &[(&str, usize)]| BackboneSpec {
+    ///     architecture: "network".to_owned(),
+    ///     embedding: 8,
+    ///     stages: stages.iter()
+    ///         .map(|&(name, stride)| StageSpec { name: name.to_owned(), channels: 8, stride })
+    ///         .collect(),
+    ///     input: ImageInput {
+    ///         size: 64,
+    ///         normalization: Normalization::HALF,
+    ///         interpolation: Interpolation::Bilinear,
+    ///         crop_pct: 1.0,
+    ///     },
+    /// };
+    /// let student = spec(&[("a", 2), ("b", 4)]);
+    /// let teacher = spec(&[("x", 4), ("y", 4), ("z", 8)]);
+    /// let pairs = LayerPairs::Auto.resolve(&student, &teacher)?;
+    /// assert_eq!(pairs.len(), 1);
+    /// assert_eq!((pairs[0].student.as_str(), pairs[0].teacher.as_str()), ("b", "y"));
+    /// # Ok::<(), derm_distill::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoCommonStride`] where `auto` finds none; [`Error::NoLayers`], [`Error::DuplicateLayers`] and
+    /// [`Error::Layer`] for a list that is empty, repeats itself or names a layer that is not there.
+    pub fn resolve(&self, student: &BackboneSpec, teacher: &BackboneSpec) -> Result<Vec<LayerPair>, Error> {
+        match self {
+            Self::Auto => by_stride(student, teacher),
+            Self::Pairs(pairs) => {
+                if pairs.is_empty() {
+                    return Err(Error::NoLayers);
+                }
+                for (index, pair) in pairs.iter().enumerate() {
+                    let check = |network, spec: &BackboneSpec, name: &String| {
+                        spec.check(&Taps::stages([name])).map_err(|source| Error::Layer { network, source })
+                    };
+                    check(Network::Student, student, &pair.student)?;
+                    check(Network::Teacher, teacher, &pair.teacher)?;
+                    if pairs[..index].contains(pair) {
+                        return Err(Error::DuplicateLayers {
+                            student: pair.student.clone(),
+                            teacher: pair.teacher.clone(),
+                        });
+                    }
+                }
+                Ok(pairs.clone())
+            }
+        }
+    }
+}
+
+fn by_stride(student: &BackboneSpec, teacher: &BackboneSpec) -> Result<Vec<LayerPair>, Error> {
+    let is_last = |index: usize| {
+        let stages = &student.stages;
+        stages[index + 1..].iter().all(|later| later.stride != stages[index].stride)
+    };
+    let pairs: Vec<LayerPair> = student
+        .stages
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| is_last(*index))
+        .filter_map(|(_, stage)| {
+            let other = teacher.stages.iter().rev().find(|other| other.stride == stage.stride)?;
+            Some(LayerPair { student: stage.name.clone(), teacher: other.name.clone() })
+        })
+        .collect();
+    if pairs.is_empty() {
+        let strides = |spec: &BackboneSpec| spec.stages.iter().map(|stage| stage.stride).collect();
+        Err(Error::NoCommonStride { student: strides(student), teacher: strides(teacher) })
+    } else {
+        Ok(pairs)
+    }
+}
