@@ -1,5 +1,5 @@
 //! Batches: the same for any number of workers, resumable anywhere, and honest about errors.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -121,10 +121,10 @@ fn a_batch_holds_what_its_records_hold() {
     let device = Device::default();
     let batch = Batch::to_device(host.clone(), &device).unwrap();
     assert_eq!(batch.images.dims(), [5, 3, SIZE, SIZE]);
-    assert_eq!(batch.images.into_data().to_vec::<f32>().unwrap(), host.images);
+    assert_eq!(batch.images.into_data().try_to_vec::<f32>().unwrap(), host.images);
     let answers = batch.answers.unwrap();
     assert_eq!(answers.dims(), [5, samples.answer_width()]);
-    assert_eq!(answers.into_data().to_vec::<f32>().unwrap(), host.answers.unwrap());
+    assert_eq!(answers.into_data().try_to_vec::<f32>().unwrap(), host.answers.unwrap());
     assert!(matches!(batch.targets, Targets::Hard(indices) if indices.dims() == [5]));
     assert_eq!(batch.indices, host.indices);
 }

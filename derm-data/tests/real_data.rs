@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use derm_core::{Interpolation, SplitRole};
 use derm_data::{
-    Dataset, EmptyClassPolicy, ImageSource, Resize, ResizeRule, Split, SplitConfig, UnreadablePolicy,
+    Dataset, EmptyClassPolicy, ImageSource, Record, Resize, ResizeRule, Split, SplitConfig, UnreadablePolicy,
     decode_file, ham10000,
 };
 
@@ -21,7 +21,7 @@ fn the_records_are_those_of_the_metadata() {
     let dataset = ham();
     assert_eq!(dataset.records().len(), 8511);
     assert_eq!(dataset.class_counts(), [272, 442, 948, 95, 932, 5703, 119]);
-    let lesions: BTreeSet<&str> = dataset.records().iter().map(|record| record.group()).collect();
+    let lesions: BTreeSet<&str> = dataset.records().iter().map(Record::group).collect();
     assert_eq!(lesions.len(), 6350);
     let missing_age = dataset.records().iter().filter(|record| !record.answers.contains_key("age")).count();
     assert_eq!(missing_age, 52);

@@ -148,13 +148,14 @@ fn ring_of_spots(
     let (mut dx, mut dy) = rng.direction();
     let mut spots = Vec::with_capacity(count);
     for _ in 0..count {
-        let jitter = fraction * (1.0 + 0.06 * rng.bell());
+        let (x, y) = outline.inside(fraction, (dx, dy));
+        let (jx, jy) = outline.inside(0.09, (rng.bell(), rng.bell()));
         spots.push(Spot {
-            centre: outline.inside(jitter, (dx, dy)),
-            radius: radius * rng.between(0.85, 1.15),
-            softness: 0.5,
+            centre: (x + jx, y + jy),
+            radius: radius * rng.between(0.65, 1.25),
+            softness: 0.6,
             colour,
-            opacity,
+            opacity: opacity * rng.between(0.6, 1.0),
         });
         (dx, dy) = (dx * c - dy * s, dx * s + dy * c);
     }
@@ -377,7 +378,7 @@ fn dermatofibroma(typical: f64, skin: Skin, rng: &mut PortableRng) -> Lesion {
     structures.spots.push(Spot {
         centre: outline.inside(0.08, rng.direction()),
         radius: outline.radius * rng.between(0.34, 0.46),
-        softness: 0.45,
+        softness: 0.7,
         colour: tint(238, 214, 196),
         opacity: 0.55 + 0.35 * typical,
     });

@@ -67,10 +67,13 @@ impl View {
             let v = (row as f64 + 0.5) * pixel - 1.0;
             for column in 0..size {
                 let u = (column as f64 + 0.5) * pixel - 1.0;
-                let (px, py) = ((u - self.shift.0) / self.zoom, (v - self.shift.1) / self.zoom);
-                let x = px * self.rotation.0 - py * self.rotation.1;
-                let y = px * self.rotation.1 + py * self.rotation.0;
-                let mut colour = lesion.colour(x, y);
+                // Two samples on the pixel's diagonal, so that sharp borders and small dots do not break up.
+                let quarter = 0.25 * pixel;
+                let mut colour = mix(
+                    self.sample(lesion, u - quarter, v - quarter),
+                    self.sample(lesion, u + quarter, v + quarter),
+                    0.5,
+                );
                 if let Some((hair, opacity)) = cover[row * size + column] {
                     colour = mix(colour, hair, opacity);
                 }
@@ -92,6 +95,13 @@ impl View {
             }
         }
         data
+    }
+
+    /// The lesion's colour at a point of the picture.
+    fn sample(&self, lesion: &Lesion, u: f64, v: f64) -> Tint {
+        let (x, y) = ((u - self.shift.0) / self.zoom, (v - self.shift.1) / self.zoom);
+        let (c, s) = self.rotation;
+        lesion.colour(x * c - y * s, x * s + y * c)
     }
 
     /// Colour and opacity of the hair over each pixel.
