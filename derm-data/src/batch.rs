@@ -39,11 +39,11 @@ impl HostBatch {
 /// A batch on a device.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Normalised pixels, [B, 3, S, S].
+    /// Normalised pixels, shape `[B, 3, S, S]`.
     pub images: Tensor<4>,
-    /// Encoded answers, [B, Q], where the model reads them.
+    /// Encoded answers, shape `[B, Q]`, where the model reads them.
     pub answers: Option<Tensor<2>>,
-    /// Classes, [B].
+    /// One class a record, shape `[B]`.
     pub targets: Targets,
     /// Index of each record in the dataset.
     pub indices: Vec<usize>,
