@@ -3,6 +3,7 @@
 mod any_backbone;
 mod batch_norm;
 mod classifier;
+mod conv;
 mod error;
 mod keys;
 mod parameter_count;

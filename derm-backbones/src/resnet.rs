@@ -1,6 +1,5 @@
-use burn::module::{Initializer, Module};
+use burn::module::Module;
 use burn::nn::PaddingConfig2d;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -9,6 +8,7 @@ use derm_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::conv::Conv2d;
 use crate::error::check_sizes;
 use crate::{BatchNorm2d, Error};
 
@@ -204,7 +204,7 @@ impl ResNetConfig {
             stages.push(Stage { blocks });
         }
         let network = ResNet {
-            conv1: conv(3, stem_width, kernel, stride, device),
+            conv1: Conv2d::new(3, stem_width, kernel, stride, device),
             bn1: BatchNorm2d::new(stem_width, device),
             max_pool,
             stages,
@@ -214,17 +214,6 @@ impl ResNetConfig {
         // Burn draws weights when they are first used; drawn here, they do not depend on what else draws.
         Ok(network.materialize())
     }
-}
-
-/// A bias-free convolution that keeps the size at stride 1, initialised as torchvision's.
-fn conv(channels_in: usize, channels_out: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let padding = kernel / 2;
-    Conv2dConfig::new([channels_in, channels_out], [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-        .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true })
-        .init(device)
 }
 
 /// `ResNet` encoder: stem, stages of residual blocks, global average pooling.
@@ -321,25 +310,25 @@ impl Block {
         let channels_out = width * kind.expansion();
         let norm = |channels| BatchNorm2d::new(channels, device);
         let downsample = (stride != 1 || channels_in != channels_out).then(|| Downsample {
-            conv: conv(channels_in, channels_out, 1, stride, device),
+            conv: Conv2d::new(channels_in, channels_out, 1, stride, device),
             norm: norm(channels_out),
         });
         match kind {
             BlockKind::Basic => Self {
-                conv1: conv(channels_in, width, 3, stride, device),
+                conv1: Conv2d::new(channels_in, width, 3, stride, device),
                 bn1: norm(width),
-                conv2: conv(width, width, 3, 1, device),
+                conv2: Conv2d::new(width, width, 3, 1, device),
                 bn2: norm(width),
                 conv3: None,
                 bn3: None,
                 downsample,
             },
             BlockKind::Bottleneck => Self {
-                conv1: conv(channels_in, width, 1, 1, device),
+                conv1: Conv2d::new(channels_in, width, 1, 1, device),
                 bn1: norm(width),
-                conv2: conv(width, width, 3, stride, device),
+                conv2: Conv2d::new(width, width, 3, stride, device),
                 bn2: norm(width),
-                conv3: Some(conv(width, channels_out, 1, 1, device)),
+                conv3: Some(Conv2d::new(width, channels_out, 1, 1, device)),
                 bn3: Some(norm(channels_out)),
                 downsample,
             },

@@ -60,14 +60,14 @@ fn with_attention() -> DistillationConfig {
 /// Counts the parameters that got a gradient.
 struct Graded<'a> {
     gradients: &'a Gradients,
-    graded: usize,
+    reached: usize,
     all: usize,
 }
 
 impl ModuleVisitor for Graded<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.all += usize::from(param.is_require_grad());
-        self.graded += usize::from(param.val().grad(self.gradients).is_some());
+        self.reached += usize::from(param.val().grad(self.gradients).is_some());
     }
 }
 
@@ -93,18 +93,18 @@ fn a_plain_teacher_teaches_a_student_with_a_graph() {
     let from_student = output(&student, images.clone().autodiff(), &objective.student_taps());
     let loss = objective.forward(&from_student, &from_teacher, &targets(&plain));
     let gradients = loss.total.backward();
-    let mut graded = Graded { gradients: &gradients, graded: 0, all: 0 };
+    let mut graded = Graded { gradients: &gradients, reached: 0, all: 0 };
     student.visit(&mut graded);
-    assert!(graded.all > 0 && graded.graded == graded.all, "{} of {}", graded.graded, graded.all);
+    assert!(graded.all > 0 && graded.reached == graded.all, "{} of {}", graded.reached, graded.all);
 
     // a teacher that ran with a graph gets no gradient
     let from_student = output(&student, images.autodiff(), &objective.student_taps());
     let teacher = network([6, 8], Stem::Conv7x7, &device);
     let from_teacher = output(&teacher, pixels(&device), &objective.teacher_taps());
     let gradients = objective.forward(&from_student, &from_teacher, &targets(&device)).total.backward();
-    let mut graded = Graded { gradients: &gradients, graded: 0, all: 0 };
+    let mut graded = Graded { gradients: &gradients, reached: 0, all: 0 };
     teacher.visit(&mut graded);
-    assert_eq!(graded.graded, 0);
+    assert_eq!(graded.reached, 0);
 }
 
 #[test]
