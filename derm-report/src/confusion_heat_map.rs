@@ -1,0 +1,66 @@
+use derm_metrics::ConfusionMatrix;
+
+use crate::svg::{Anchor, Svg, shorten};
+use crate::{Align, Error, Figure, Table};
+
+/// Above this many classes a cell is too small for its number, which then shows only when it is pointed at, and in the
+/// table.
+const MOST_CLASSES_WITH_NUMBERS: usize = 12;
+
+/// How often each class was taken for each: rows true, columns predicted, shaded by the share of the row.
+///
+/// # Errors
+/// [`Error::Length`] unless there is one label a class, [`Error::Empty`] for no class.
+pub fn confusion_heat_map(matrix: &ConfusionMatrix, labels: &[String]) -> Result<Figure, Error> {
+    let classes = matrix.num_classes();
+    if classes == 0 {
+        return Err(Error::Empty { what: "classes of a confusion matrix" });
+    }
+    if labels.len() != classes {
+        return Err(Error::Length { what: "labels".to_owned(), got: labels.len(), expected: classes });
+    }
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).min(16);
+    let (left, top) = (44.0 + 6.6 * longest as f64, 26.0 + 5.0 * longest as f64);
+    // Room at the right for the last column's slanted label.
+    let size = (480.0 - left - 4.0 - 2.5 * longest as f64) / classes as f64;
+    let side = size * classes as f64;
+    let mut svg = Svg::new(480.0, top + side + 30.0);
+    let (counts, shares) = (matrix.counts(), matrix.normalized());
+    for (index, label) in labels.iter().enumerate() {
+        let centre = size * (index as f64 + 0.5);
+        let short = shorten(label, 16);
+        svg.text(left - 8.0, top + centre + 4.0, Anchor::End, "tick", &short);
+        svg.turned_text(left + centre + 3.0, top - 8.0, -50.0, Anchor::Start, "tick", &short);
+    }
+    for ((row, column), &count) in counts.indexed_iter() {
+        let share = shares[[row, column]];
+        let (x, y) = (left + size * column as f64, top + size * row as f64);
+        let note = format!("{} taken for {}: {count} ({share:.3})", labels[row], labels[column]);
+        let color = if row == column { "f0" } else { "f1" };
+        svg.rect(x, y, (size, size), "cell", 1.0, "");
+        svg.rect(x, y, (size, size), color, share, &note);
+        if classes <= MOST_CLASSES_WITH_NUMBERS && count > 0 {
+            let class = if share > 0.55 { "count on" } else { "count" };
+            svg.text(x + size / 2.0, y + size / 2.0 + 4.0, Anchor::Middle, class, &count.to_string());
+        }
+    }
+    svg.text(left + side / 2.0, top + side + 20.0, Anchor::Middle, "name", "predicted");
+    svg.turned_text(14.0, top + side / 2.0, -90.0, Anchor::Middle, "name", "true");
+
+    let columns = std::iter::once(("True class".to_owned(), Align::Left));
+    let mut data = Table::new(columns.chain(labels.iter().map(|label| (label.clone(), Align::Right))));
+    for (label, row) in labels.iter().zip(counts.rows()) {
+        let mut cells = vec![label.clone()];
+        cells.extend(row.iter().map(ToString::to_string));
+        data.row_of(cells);
+    }
+    Ok(Figure {
+        title: "Confusion matrix".to_owned(),
+        svg: svg.finish("Confusion matrix: true classes against predicted ones"),
+        legend: Vec::new(),
+        caption: "Number of images of each true class (row) that were predicted as each class (column). The shade is \
+                  the share of the row: blue where right, orange where wrong."
+            .to_owned(),
+        data,
+    })
+}

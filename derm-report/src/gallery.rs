@@ -1,0 +1,70 @@
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use derm_calibration::Tier;
+
+use crate::Error;
+use crate::escape::escape;
+
+/// One image with what the model said of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GalleryItem {
+    /// The bytes of a PNG or JPEG file.
+    pub image: Vec<u8>,
+    /// What it is, such as its id.
+    pub caption: String,
+    /// The true class.
+    pub truth: String,
+    /// The most probable classes with their probabilities, largest first; three are shown well.
+    pub ranking: Vec<(String, f64)>,
+    /// The decision.
+    pub tier: Tier,
+}
+
+pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
+    let mut html = String::from("<div class=\"gallery\">\n");
+    for (position, item) in items.iter().enumerate() {
+        let wrong = || Error::Image { position, caption: item.caption.clone() };
+        let kind = media_type(&item.image).ok_or_else(wrong)?;
+        let (class, decision) = match item.tier {
+            Tier::Answer => ("t0", "answer"),
+            Tier::SuggestTop3 => ("t1", "suggest top 3"),
+            Tier::Refer => ("t2", "refer"),
+        };
+        let right = item.ranking.first().is_some_and(|(label, _)| *label == item.truth);
+        let _ = write!(
+            html,
+            "<div class=\"card\"><img src=\"data:{kind};base64,{}\" alt=\"{}\">\n<div><p class=\"id\">{}</p>\n\
+             <p><span class=\"tier {class}\">{decision}</span></p>\n<p>true class: <b>{}</b> <span class=\"verdict\">\
+             {}</span></p>\n<ol>",
+            STANDARD.encode(&item.image),
+            escape(&item.caption),
+            escape(&item.caption),
+            escape(&item.truth),
+            if right { "✓ most probable" } else { "✗ not the most probable" },
+        );
+        for (label, probability) in &item.ranking {
+            let _ = write!(
+                html,
+                "<li><span>{}</span><span class=\"num\">{probability:.3}</span><meter min=\"0\" max=\"1\" \
+                 value=\"{probability:.3}\"></meter></li>",
+                escape(label)
+            );
+        }
+        html.push_str("</ol></div></div>\n");
+    }
+    html.push_str("</div>\n");
+    Ok(html)
+}
+
+/// The type of an image by its first bytes.
+fn media_type(image: &[u8]) -> Option<&'static str> {
+    if image.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Some("image/png")
+    } else if image.starts_with(b"\xff\xd8\xff") {
+        Some("image/jpeg")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,104 @@
+use crate::figure::SeriesStyle;
+use crate::frame::{Frame, span};
+use crate::number::number;
+use crate::svg::Svg;
+use crate::{Align, Error, Figure, Table};
+
+/// What a training run looked like, epoch by epoch. A value that is not finite leaves a gap.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LearningCurve {
+    /// The run.
+    pub name: String,
+    /// Mean training loss of each epoch.
+    pub training_loss: Vec<f64>,
+    /// Validation loss after each epoch; may be empty.
+    pub validation_loss: Vec<f64>,
+    /// Validation balanced accuracy after each epoch; may be empty.
+    pub balanced_accuracy: Vec<f64>,
+}
+
+/// Two figures: the losses and the validation balanced accuracy of several runs against the epoch.
+///
+/// # Errors
+/// [`Error::Empty`] for no runs or no epochs.
+pub fn learning_curves(runs: &[LearningCurve]) -> Result<[Figure; 2], Error> {
+    let mut losses = Vec::new();
+    let mut accuracies = Vec::new();
+    for (color, run) in runs.iter().enumerate() {
+        let solid = SeriesStyle::solid(color);
+        losses.push((solid, format!("{}, training", run.name), &run.training_loss));
+        if !run.validation_loss.is_empty() {
+            let dashed = SeriesStyle { color, dashed: true };
+            losses.push((dashed, format!("{}, validation", run.name), &run.validation_loss));
+        }
+        if !run.balanced_accuracy.is_empty() {
+            accuracies.push((solid, run.name.clone(), &run.balanced_accuracy));
+        }
+    }
+    Ok([
+        curves(
+            "Loss",
+            "loss",
+            "Mean loss of each epoch. Losses of different objectives do not compare.",
+            &losses,
+        )?,
+        curves(
+            "Validation balanced accuracy",
+            "balanced accuracy",
+            "Mean recall over the classes on the validation split after each epoch.",
+            &accuracies,
+        )?,
+    ])
+}
+
+fn curves(
+    title: &str,
+    axis: &str,
+    caption: &str,
+    series: &[(SeriesStyle, String, &Vec<f64>)],
+) -> Result<Figure, Error> {
+    let epochs = series.iter().map(|(_, _, values)| values.len()).max().unwrap_or(0);
+    if epochs == 0 {
+        return Err(Error::Empty { what: "epochs of a learning curve" });
+    }
+    let mut svg = Svg::new(480.0, 300.0);
+    let y = span(series.iter().flat_map(|(_, _, values)| values.iter().copied()));
+    let x = if epochs == 1 { (0.0, 2.0) } else { (1.0, epochs as f64) };
+    let frame = Frame { left: 62.0, top: 10.0, width: 404.0, height: 240.0, x, y };
+    frame.axes(&mut svg, "epoch", axis, (epochs.min(8), 5));
+    let columns = std::iter::once(("Epoch".to_owned(), Align::Right));
+    let mut data = Table::new(columns.chain(series.iter().map(|(_, name, _)| (name.clone(), Align::Right))));
+    for epoch in 0..epochs {
+        let mut cells = vec![(epoch + 1).to_string()];
+        cells.extend(
+            series.iter().map(|(_, _, values)| values.get(epoch).map_or(String::new(), |&v| number(v))),
+        );
+        data.row_of(cells);
+    }
+    for (style, name, values) in series {
+        let is_drawn = |value: &&[f64]| value[0].is_finite();
+        let mut start = 0;
+        for piece in values.chunk_by(|a, b| a.is_finite() == b.is_finite()) {
+            if is_drawn(&piece) {
+                let points: Vec<(f64, f64)> = piece
+                    .iter()
+                    .enumerate()
+                    .map(|(offset, &value)| frame.point((start + offset + 1) as f64, value))
+                    .collect();
+                svg.polyline(&points, &format!("line {}", style.stroke()));
+                for (offset, (point, value)) in points.iter().zip(piece).enumerate() {
+                    let note = format!("{name}, epoch {}: {}", start + offset + 1, number(*value));
+                    svg.dot(point.0, point.1, 2.6, &style.fill(), &note);
+                }
+            }
+            start += piece.len();
+        }
+    }
+    Ok(Figure {
+        title: title.to_owned(),
+        svg: svg.finish(&format!("{title} against the epoch")),
+        legend: series.iter().map(|(style, name, _)| (*style, name.clone())).collect(),
+        caption: caption.to_owned(),
+        data,
+    })
+}

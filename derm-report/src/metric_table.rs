@@ -1,0 +1,91 @@
+use derm_metrics::Evaluation;
+
+use crate::number::{interval, number, optional, with_interval};
+use crate::{Align, Error, Table};
+
+/// The standard metrics of one or several models side by side, each with its interval.
+///
+/// # Errors
+/// [`Error::Empty`] for no model.
+pub fn metric_table(models: &[(&str, &Evaluation)]) -> Result<Table, Error> {
+    let Some((_, first)) = models.first() else {
+        return Err(Error::Empty { what: "models of a metric table" });
+    };
+    let columns = std::iter::once(("Metric", Align::Left));
+    let names = models.iter().map(|(name, _)| (*name, Align::Right));
+    let mut table = Table::new(columns.chain(names));
+    for metric in &first.metrics {
+        let better = if metric.metric.higher_is_better() { "↑" } else { "↓" };
+        let mut cells = vec![format!("{} {better}", words(&metric.name))];
+        for (_, evaluation) in models {
+            cells.push(match evaluation.metric(&metric.name) {
+                Some(metric) => with_interval(metric.value, metric.interval),
+                None => String::new(),
+            });
+        }
+        table.row_of(cells);
+    }
+    let coverage =
+        first.metrics.iter().find_map(|metric| metric.interval).map(|interval| 1.0 - interval.alpha);
+    let coverage = coverage.map_or_else(String::new, |coverage| {
+        format!(
+            "In brackets {:.0} % intervals from {} bootstrap replicates that draw lesions. ",
+            100.0 * coverage,
+            first.replicates
+        )
+    });
+    Ok(table.caption(format!(
+        "{coverage}{} images of {} lesions, {} split. ↑ larger is better, ↓ smaller is better.",
+        first.samples, first.groups, first.role
+    )))
+}
+
+/// Precision, recall, F1 and AUROC of each class of one model.
+pub fn class_table(evaluation: &Evaluation) -> Table {
+    let mut table = Table::new([
+        ("Class", Align::Left),
+        ("Images", Align::Right),
+        ("Lesions", Align::Right),
+        ("Recall", Align::Right),
+        ("95 % interval", Align::Right),
+        ("Precision", Align::Right),
+        ("F1", Align::Right),
+        ("AUROC", Align::Right),
+        ("Predicted / true", Align::Right),
+    ]);
+    for class in &evaluation.classes {
+        table.row([
+            class.label.clone(),
+            class.support.to_string(),
+            class.groups.to_string(),
+            optional(class.recall),
+            interval(class.recall_interval),
+            optional(class.precision),
+            optional(class.f1),
+            optional(class.auroc),
+            optional(class.over_prediction),
+        ]);
+    }
+    let of_interval = evaluation.classes.iter().find_map(|class| class.recall_interval);
+    let alpha = of_interval.map_or(0.05, |interval| interval.alpha);
+    let caption = format!(
+        "Wilson intervals of miscoverage {} on the number of lesions. Undefined: nothing was there, or nothing was \
+         predicted, to divide by.",
+        number(alpha)
+    );
+    table.caption(caption)
+}
+
+/// `balanced_accuracy` as people write it.
+fn words(name: &str) -> String {
+    let spaced = name.replace('_', " ");
+    match spaced.as_str() {
+        "macro auroc" => "macro AUROC".to_owned(),
+        "weighted auroc" => "weighted AUROC".to_owned(),
+        "macro f1" => "macro F1".to_owned(),
+        "nll" => "negative log-likelihood".to_owned(),
+        "brier" => "Brier score".to_owned(),
+        "ece" => "calibration error (15 bins)".to_owned(),
+        _ => spaced,
+    }
+}

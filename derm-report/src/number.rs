@@ -1,0 +1,29 @@
+use derm_metrics::Interval;
+
+/// What stands where a number is undefined.
+pub(crate) const UNDEFINED: &str = "undefined";
+
+/// A fraction or score with three digits.
+pub(crate) fn number(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { value.to_string() }
+}
+
+pub(crate) fn optional(value: Option<f64>) -> String {
+    value.map_or_else(|| UNDEFINED.to_owned(), number)
+}
+
+/// `low to high`.
+pub(crate) fn interval(interval: Option<Interval>) -> String {
+    interval.map_or_else(
+        || "–".to_owned(),
+        |interval| format!("{} to {}", number(interval.low), number(interval.high)),
+    )
+}
+
+/// `value (low to high)`.
+pub(crate) fn with_interval(value: Option<f64>, interval: Option<Interval>) -> String {
+    match (value, interval) {
+        (Some(value), Some(of)) => format!("{} ({} to {})", number(value), number(of.low), number(of.high)),
+        (value, _) => optional(value),
+    }
+}

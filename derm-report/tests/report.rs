@@ -1,0 +1,199 @@
+//! The page as a whole: what is in it, and what must not be.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod sample;
+
+use std::path::Path;
+
+use derm_calibration::{RiskCoverage, Tier};
+use derm_core::Test;
+use derm_report::{
+    Align, Error, GalleryItem, LearningCurve, Report, Section, Table, class_table, confusion_heat_map,
+    learning_curves, metric_table, recall_comparison, reliability_diagram, risk_coverage_plot,
+};
+
+/// Tags that need no end.
+const VOID: [&str; 3] = ["meta", "img", "!doctype"];
+
+/// Walks the tags and fails where one is closed that is not open. Text between tags must not hold a bare `<`.
+fn check_nesting(html: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let end = rest.find('>').expect("a tag ends");
+        let tag = &rest[..end];
+        rest = &rest[end + 1..];
+        let name: &str = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(closed), "in {tag}");
+        } else if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+        if name == "style" && !tag.starts_with('/') {
+            rest = &rest[rest.find("</style>").unwrap()..];
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+}
+
+#[test]
+fn the_page_is_whole_and_needs_nothing_else() {
+    let run = sample::run();
+    // Kept where a person can look at it: target/tmp/sample_report.html.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample_report.html");
+    sample::report(&run).write(&path).unwrap();
+    let html = std::fs::read_to_string(&path).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));
+    check_nesting(&html);
+    for figure in sample::figures(&run) {
+        assert!(html.contains(&format!("<h3>{}</h3>", figure.title())), "{}", figure.title());
+        assert!(html.contains(figure.svg()), "{}", figure.title());
+    }
+    assert_eq!(html.matches("<figure>").count(), 7);
+    // Every figure has its numbers.
+    assert_eq!(html.matches("<details><summary>Data</summary>").count(), 7);
+    assert_eq!(html.matches("src=\"data:image/png;base64,").count(), 6);
+    for forbidden in ["<script", "http://", "https://", "@import", "url(", "javascript:", "NaN"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+}
+
+#[test]
+fn names_cannot_break_out() {
+    let run = sample::run();
+    let html = sample::report(&run).to_html().unwrap();
+    assert!(!html.contains(sample::HOSTILE));
+    assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;nevus&quot;"));
+    // As title, lead, heading, fact, text, note, table and caption too.
+    let mut table = Table::new([(sample::HOSTILE, Align::Left)]).caption(sample::HOSTILE);
+    table.push([sample::HOSTILE]).unwrap();
+    let item = GalleryItem {
+        image: sample::png(4, 0),
+        caption: sample::HOSTILE.into(),
+        truth: sample::HOSTILE.into(),
+        ranking: vec![(sample::HOSTILE.into(), 0.5)],
+        tier: Tier::Answer,
+    };
+    let section = Section::new(sample::HOSTILE)
+        .text(sample::HOSTILE)
+        .note(sample::HOSTILE)
+        .table(table)
+        .gallery([item]);
+    let html = Report::new(sample::HOSTILE).lead(sample::HOSTILE).section(section).to_html().unwrap();
+    assert!(!html.contains("<script") && !html.contains("\"nevus\""));
+    check_nesting(&html);
+    let control = Report::new("a\u{0}b\u{1b}[31m").to_html().unwrap();
+    assert!(control.contains("a\u{fffd}b\u{fffd}[31m"));
+}
+
+#[test]
+fn numbers_in_the_page_are_those_of_the_evaluation() {
+    let run = sample::run();
+    let html = sample::report(&run).to_html().unwrap();
+    let accuracy = run.student.metric("accuracy").unwrap();
+    let interval = accuracy.interval.unwrap();
+    let cell = format!("{:.3} ({:.3} to {:.3})", accuracy.value.unwrap(), interval.low, interval.high);
+    assert!(html.contains(&cell), "{cell}");
+    for count in run.student.confusion.counts() {
+        assert!(html.contains(&format!("<td class=\"num\">{count}</td>")));
+    }
+    let tiers = run.record.evaluate(&run.test, 0.05).unwrap();
+    assert!(html.contains(&format!("{:.3}", tiers.tier(Tier::Answer).risk.unwrap())));
+}
+
+#[test]
+fn what_is_undefined_says_so() {
+    // Two rows of one class: six classes have no recall, and no class an AUROC.
+    let rows = sample::predictions::<Test>(900, 66, 3);
+    let nevi: Vec<usize> = (0..900).filter(|&row| rows.targets()[row] == 1).take(2).collect();
+    let rows = rows.select(&nevi).unwrap();
+    let config =
+        derm_metrics::EvaluationConfig { replicates: 10, ..derm_metrics::EvaluationConfig::default() };
+    let evaluation = derm_metrics::Evaluation::new(&rows, &rows.probabilities(), &config).unwrap();
+    let section = Section::new("Few")
+        .table(metric_table(&[("few", &evaluation)]).unwrap())
+        .table(class_table(&evaluation));
+    let section = section.figure(recall_comparison(&[("few", &evaluation)]).unwrap());
+    let html = Report::new("Few").section(section).to_html().unwrap();
+    assert!(html.contains("<td>macro AUROC ↑</td><td class=\"num\">undefined</td>"));
+    check_nesting(&html);
+}
+
+#[test]
+fn figures_without_anything_to_draw() {
+    assert!(matches!(reliability_diagram(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(risk_coverage_plot(&[], None), Err(Error::Empty { .. })));
+    assert!(matches!(recall_comparison(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(metric_table(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(learning_curves(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(learning_curves(&[LearningCurve::default()]), Err(Error::Empty { .. })));
+}
+
+#[test]
+fn labels_of_another_number_of_classes() {
+    let run = sample::run();
+    let names = vec!["mel".to_owned()];
+    let wrong = confusion_heat_map(&run.student.confusion, &names).unwrap_err();
+    assert!(matches!(wrong, Error::Length { got: 1, expected: 7, .. }), "{wrong}");
+    let mut fewer = run.teacher.clone();
+    fewer.classes.pop();
+    let wrong = recall_comparison(&[("student", &run.student), ("teacher", &fewer)]).unwrap_err();
+    assert_eq!(wrong.to_string(), "classes of teacher has 6 entries: expected 7");
+}
+
+#[test]
+fn extremes_are_drawn_inside() {
+    let all_wrong = RiskCoverage::new(&[0.9; 5], &[false; 5]).unwrap();
+    let one = RiskCoverage::new(&[0.9], &[true]).unwrap();
+    let gaps = LearningCurve {
+        name: "diverged".into(),
+        training_loss: vec![1.0, f64::NAN, 2.0, f64::INFINITY],
+        ..LearningCurve::default()
+    };
+    let mut figures = vec![risk_coverage_plot(&[("wrong", &all_wrong), ("one", &one)], None).unwrap()];
+    let single = LearningCurve {
+        name: "one epoch".into(),
+        training_loss: vec![0.5],
+        balanced_accuracy: vec![0.5],
+        ..LearningCurve::default()
+    };
+    assert!(matches!(learning_curves(&[gaps.clone()]), Err(Error::Empty { .. })), "no accuracy to draw");
+    figures.extend(learning_curves(&[gaps, single]).unwrap());
+    for figure in figures {
+        assert!(!figure.svg().contains("NaN") && !figure.svg().contains("inf"), "{}", figure.title());
+    }
+}
+
+#[test]
+fn an_image_of_another_kind() {
+    let item = GalleryItem {
+        image: b"GIF89a".to_vec(),
+        caption: "ISIC_1".into(),
+        truth: "mel".into(),
+        ranking: vec![],
+        tier: Tier::Refer,
+    };
+    let report = Report::new("r").section(Section::new("s").gallery([item]));
+    let wrong = report.to_html().unwrap_err();
+    assert_eq!(wrong.to_string(), "image 0 (\"ISIC_1\") is neither PNG nor JPEG");
+    let folder = tempfile::tempdir().unwrap();
+    assert!(report.write(folder.path().join("report.html")).is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing half-written");
+}
+
+#[test]
+fn a_place_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let wrong = Report::new("r").write(file.join("report.html")).unwrap_err();
+    assert!(matches!(wrong, Error::File(_)), "{wrong}");
+}
+
+#[test]
+fn rows_of_another_length() {
+    let mut table = Table::new([("a", Align::Left), ("b", Align::Right)]);
+    assert!(matches!(table.push(["1"]), Err(Error::Length { got: 1, expected: 2, .. })));
+    assert!(table.push(["1", "2"]).is_ok());
+}
