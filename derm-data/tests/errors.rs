@@ -11,8 +11,8 @@ use derm_data::schema::{self, Feature};
 use derm_data::{
     Answers, Augmentation, Batch, Dataset, EmptyClassPolicy, Error, FeatureSchema, ImageSource, Loader,
     LoaderConfig, Normalizer, PixelCache, Questionnaire, Record, Resize, ResizeRule, RgbPixels, SampleOrder,
-    Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy, decode_file,
-    ham10000,
+    Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy, decode_bytes,
+    decode_file, ham10000,
 };
 
 const HEADER: &str = "lesion_id,image_id,dx,dx_type,age,sex,localization\n";
@@ -148,6 +148,8 @@ fn what_is_no_image_does_not_decode() {
         ("empty.jpg", &bytes[..0]),
         ("text.jpg", &b"<html>not found</html>"[..]),
         ("header.jpg", &bytes[..bytes.len().min(40)]),
+        ("half.jpg", &bytes[..bytes.len() / 2]),
+        ("almost.jpg", &bytes[..bytes.len() - 2]),
         ("cut.png", &png_bytes[..png_bytes.len() - 25]),
     ] {
         let path = folder.path().join(name);
@@ -155,6 +157,9 @@ fn what_is_no_image_does_not_decode() {
         let error = decode_file(&path).unwrap_err();
         assert!(matches!(&error, Error::Decode { path, .. } if path.ends_with(name)), "{name}: {error}");
     }
+    let mut trailing = bytes.clone();
+    trailing.extend_from_slice(b"appended by a camera");
+    assert!(decode_bytes(&trailing, "trailing.jpg").is_ok());
     // A wrong extension is no error: the content tells.
     let disguised = folder.path().join("really_png.jpg");
     fs::copy(&png, &disguised).unwrap();

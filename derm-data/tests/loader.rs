@@ -254,3 +254,18 @@ fn grey_becomes_rgb() {
     let pixels = derm_data::decode_file(&path).unwrap();
     assert_eq!(pixels, RgbPixels::new(3, 2, vec![77; 18]).unwrap());
 }
+
+#[test]
+fn a_photograph_is_turned_as_its_exif_orientation_says() {
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    let halves = image::RgbImage::from_fn(16, 8, |x, _| image::Rgb(if x < 8 { [250; 3] } else { [5; 3] }));
+    halves.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let plain = jpeg.into_inner();
+    // Orientation 6: the picture is to be turned a quarter clockwise, so its left comes to the top.
+    let exif = b"\xFF\xE1\x00\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let turned = [&plain[..2], exif, &plain[2..]].concat();
+    let pixels = derm_data::decode_bytes(&turned, "turned.jpg").unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (8, 16));
+    assert!(pixels.as_bytes()[0] > 200 && pixels.as_bytes()[pixels.as_bytes().len() - 1] < 50);
+    assert_eq!(derm_data::decode_bytes(&plain, "plain.jpg").unwrap().width(), 16);
+}

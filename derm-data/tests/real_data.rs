@@ -43,6 +43,14 @@ fn images_decode_to_the_stated_size() {
 
 #[test]
 #[ignore = "needs DERM_DATA_DIR"]
+fn every_image_can_be_read() {
+    let mut dataset = ham();
+    dataset.verify_images(UnreadablePolicy::Fail).unwrap();
+    assert_eq!(dataset.records().len(), 8511);
+}
+
+#[test]
+#[ignore = "needs DERM_DATA_DIR"]
 fn the_split_keeps_lesions_whole_and_classes_in_proportion() {
     let dataset = ham();
     let split = Split::stratified(&dataset, &SplitConfig::default()).unwrap();
