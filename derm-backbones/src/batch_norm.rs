@@ -1,5 +1,5 @@
 use burn::module::{Flag, Module, Param, RunningState};
-use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::module::batch_norm_train;
 use burn::tensor::{Device, Tensor};
 
 /// torch's default: running ← (1 − m) running + m batch.
@@ -51,16 +51,19 @@ impl BatchNorm2d {
         if images.device().is_autodiff() && self.training.is_enabled() {
             self.forward_train(images)
         } else {
-            let device = images.device();
-            batch_norm(
-                images,
-                self.weight.val(),
-                self.bias.val(),
-                self.running_mean.value().to_device(&device),
-                self.running_var.value().to_device(&device),
-                EPSILON,
-            )
+            self.forward_running(images)
         }
+    }
+
+    /// `x · s + t` with `s = γ / √(σ² + ε)` and `t = β − μ s`: two passes over the images instead of four.
+    fn forward_running(&self, images: Tensor<4>) -> Tensor<4> {
+        let device = images.device();
+        let mean = self.running_mean.value().to_device(&device);
+        let variance = self.running_var.value().to_device(&device);
+        let scale = self.weight.val() / (variance + EPSILON).sqrt();
+        let shift = self.bias.val() - mean * scale.clone();
+        let channels = scale.dims()[0];
+        images * scale.reshape([1, channels, 1, 1]) + shift.reshape([1, channels, 1, 1])
     }
 
     fn forward_train(&self, images: Tensor<4>) -> Tensor<4> {

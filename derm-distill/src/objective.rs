@@ -139,7 +139,7 @@ pub struct NetworkOutput {
     pub features: Features,
 }
 
-/// The loss of a batch and its terms, unweighted, each [1].
+/// The loss of a batch and its terms, unweighted, each `[1]`.
 #[derive(Debug, Clone)]
 pub struct DistillationLoss {
     /// `hard_weight · hard + kd_weight · kd + attention.weight · attention`: what is to be minimised.
@@ -233,7 +233,7 @@ impl<C: Criterion> DistillationObjective<C> {
         DistillationLoss { total, hard, kd, attention }
     }
 
-    /// The loss of each sample, shape [B]. Its mean is [`DistillationLoss::total`] where the criterion averages
+    /// The loss of each sample, shape `[B]`. Its mean is [`DistillationLoss::total`] where the criterion averages
     /// over the batch.
     ///
     /// # Panics

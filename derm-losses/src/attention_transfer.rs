@@ -63,7 +63,7 @@ pub struct AttentionTransferLoss {
 }
 
 impl AttentionTransferLoss {
-    /// The distance of each sample: student [B, Cs, Hs, Ws], teacher [B, Ct, Ht, Wt] → [B]. In the mode
+    /// The distance of each sample: student [B, Cs, Hs, Ws], teacher [B, Ct, Ht, Wt] → `[B]`. In the mode
     /// `mean_squared` it is the mean over the pixels.
     ///
     /// # Panics
@@ -83,7 +83,7 @@ impl AttentionTransferLoss {
         }
     }
 
-    /// The mean over the samples → [1].
+    /// The mean over the samples → `[1]`.
     ///
     /// # Panics
     /// As [`AttentionTransferLoss::per_sample`].
@@ -91,7 +91,7 @@ impl AttentionTransferLoss {
         self.per_sample(student, teacher).mean()
     }
 
-    /// The sum over several layers, each a pair (student, teacher) → [1].
+    /// The sum over several layers, each a pair (student, teacher) → `[1]`.
     ///
     /// # Panics
     /// Without any pair, and as [`AttentionTransferLoss::per_sample`].

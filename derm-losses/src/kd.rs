@@ -92,7 +92,7 @@ impl KdLoss {
         self.config.temperature
     }
 
-    /// The loss of each sample: student and teacher logits [.., C] → [N].
+    /// The loss of each sample: student and teacher logits [.., C] → `[N]`.
     ///
     /// # Panics
     /// When the shapes differ.
@@ -110,7 +110,7 @@ impl KdLoss {
         }
     }
 
-    /// The mean over the samples: student and teacher logits [.., C] → [1].
+    /// The mean over the samples: student and teacher logits [.., C] → `[1]`.
     ///
     /// # Panics
     /// When the shapes differ.

@@ -17,7 +17,7 @@ pub enum Reduction {
 }
 
 impl Reduction {
-    /// Reduces `per_sample` [N]; `target_weights` [N] are the class weights of the targets, if there are any.
+    /// Reduces `per_sample` `[N]`; `target_weights` `[N]` are the class weights of the targets, if there are any.
     pub(crate) fn reduce(self, per_sample: Tensor<1>, target_weights: Option<Tensor<1>>) -> Tensor<1> {
         match (self, target_weights) {
             (Self::WeightedMean, Some(weights)) => per_sample.sum() / weights.sum(),

@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use derm_core::Targets;
 
-/// Class weights [C] as a constant on the device, without a gradient graph.
+/// Class weights `[C]` as a constant on the device, without a gradient graph.
 pub(crate) fn constant_weights(weights: Option<&[f32]>, device: &Device) -> Option<Tensor<1>> {
     weights.map(|weights| {
         let data = TensorData::new(weights.to_vec(), [weights.len()]);
@@ -10,7 +10,7 @@ pub(crate) fn constant_weights(weights: Option<&[f32]>, device: &Device) -> Opti
 }
 
 /// `Σ_c q_c t_c` for class terms t [N, C], where `q = (1 − ε) target + ε / C`: the expectation of the terms
-/// under the smoothed target. Result [N].
+/// under the smoothed target. Result `[N]`.
 pub(crate) fn expectation(terms: Tensor<2>, targets: &Targets, smoothing: f64) -> Tensor<1> {
     let [num_samples, num_classes] = terms.dims();
     assert_eq!(
@@ -33,7 +33,7 @@ pub(crate) fn expectation(terms: Tensor<2>, targets: &Targets, smoothing: f64) -
     expected.squeeze_dim(1)
 }
 
-/// The class weight of each target, shape [N]: `w_y`, or `Σ_c q_c w_c` for a soft target.
+/// The class weight of each target, shape `[N]`: `w_y`, or `Σ_c q_c w_c` for a soft target.
 pub(crate) fn target_weights(weights: &Tensor<1>, targets: &Targets) -> Tensor<1> {
     match targets {
         Targets::Hard(indices) => weights.clone().select(0, indices.clone()),
@@ -44,7 +44,7 @@ pub(crate) fn target_weights(weights: &Tensor<1>, targets: &Targets) -> Tensor<1
     }
 }
 
-/// Class terms [N, C] times class weights [C].
+/// Class terms [N, C] times class weights `[C]`.
 pub(crate) fn weighted(terms: Tensor<2>, weights: Option<&Tensor<1>>) -> Tensor<2> {
     match weights {
         None => terms,
