@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use examples::quickstart::{Options, run};
+use derm_train::Progress;
+use examples::quickstart::{Options, run_all};
 
 #[derive(Parser)]
 #[command(about = "Train, distil, calibrate, decide, report and serve, on made data")]
@@ -27,7 +28,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { output, seed, tiny } = Arguments::parse();
     match examples::device() {
-        Ok(device) => examples::finish(run(&Options { output, seed, tiny }, &device).map(|summary| {
+        Ok(device) => examples::finish(run_all(&Options { output, seed, tiny }, &device, Progress::Terminal).map(|summary| {
             #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
             {
                 println!("{summary}");

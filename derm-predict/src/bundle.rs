@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use derm_backbones::{Classifier, save_safetensors};
+use derm_backbones::weights::save_safetensors;
+use derm_backbones::{Classifier, PublishedKeys};
 use derm_calibration::CalibrationRecord;
 use derm_core::{Backbone, FileError, LabelMap, atomic};
 use derm_data::FeatureSchema;
@@ -54,7 +55,7 @@ pub struct Bundle<'a, B: Backbone, M: Serialize> {
     pub provenance: Provenance,
 }
 
-impl<B: Backbone, M: Serialize> Bundle<'_, B, M> {
+impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
     /// Writes the bundle as `folder`, whole or not at all.
     ///
     /// # Errors

@@ -3,9 +3,10 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, load_safetensors};
-use derm_calibration::CalibrationRecord;
-use derm_core::{Backbone, FileError, LabelMap, Logits, Taps, View};
+use derm_backbones::weights::load_safetensors;
+use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, PublishedKeys};
+use derm_calibration::{CalibrationRecord, Tier};
+use derm_core::{Backbone, FileError, LabelMap, Logits, Normalization, Taps, View};
 use derm_data::{
     Answers, FeatureSchema, Normalizer, Orientation, Resize, RgbPixels, decode_bytes, decode_file,
 };
@@ -27,6 +28,7 @@ pub struct Predictor<B: Backbone = AnyBackbone> {
     schema: Option<FeatureSchema>,
     resize: Resize,
     normalizer: Normalizer,
+    normalization: Normalization,
     calibration: CalibrationRecord,
     manifest: Manifest,
     device: Device,
@@ -42,7 +44,7 @@ impl Predictor<AnyBackbone> {
     }
 }
 
-impl<B: Backbone> Predictor<B> {
+impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// Loads a bundle of any network: `build` makes it from its description in `config.json`; the weights come
     /// from the bundle.
     ///
@@ -71,9 +73,15 @@ impl<B: Backbone> Predictor<B> {
             return mismatch(&path, format!("{got} classes: expected {expected}, one a logit"));
         }
         let width = schema.as_ref().map(FeatureSchema::width);
-        if width != model.answers_width() {
-            let reason = format!("encodes {width:?} answers: the network reads {:?}", model.answers_width());
+        if width != model.num_answers() {
+            let reason = format!("encodes {width:?} answers: the network reads {:?}", model.num_answers());
             return mismatch(&folder.join(FEATURE_SCHEMA), reason);
+        }
+        if let Some(fitted_on) = calibration.calibrator.view()
+            && *fitted_on != config.view
+        {
+            let reason = format!("the calibrator was fitted on the view `{fitted_on}`: expected `{}`", config.view);
+            return mismatch(&folder.join(CALIBRATION), reason);
         }
         if config.view != View::Identity {
             let reason = format!("view `{}`: this program serves the view `identity`", config.view);
@@ -85,6 +93,7 @@ impl<B: Backbone> Predictor<B> {
             schema,
             resize: config.resize,
             normalizer: Normalizer::new(config.normalization)?,
+            normalization: config.normalization,
             calibration,
             manifest,
             device,
@@ -114,12 +123,12 @@ impl<B: Backbone> Predictor<B> {
     /// As [`Predictor::predict_file`].
     pub fn predict(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Decision, Error> {
         let logits = self.logits(pixels, answers)?;
-        let probabilities = self.calibration.calibrate(&logits)?;
-        let tier = self.calibration.policy.decide(probabilities.row(0))?;
+        let (probabilities, tiers) = self.calibration.decide(&logits)?;
         let ranking = probabilities.ranking(0).into_iter().map(|class| ClassProbability {
             label: self.labels.names()[class].clone(),
             probability: probabilities.view()[[0, class]],
         });
+        let tier = tiers.first().copied().unwrap_or(Tier::Refer);
         Ok(Decision { tier, ranking: ranking.collect(), missing_answers: self.missing(answers) })
     }
 
@@ -139,7 +148,7 @@ impl<B: Backbone> Predictor<B> {
         };
         let size = self.resize.size();
         let mut planes = vec![0.0; 3 * size * size];
-        self.normalizer.write_planes(&self.resize.apply(pixels), Orientation::UPRIGHT, &mut planes);
+        self.normalizer.write_planes(&self.resize.apply(pixels)?, Orientation::UPRIGHT, &mut planes);
         let image = Tensor::from_data(TensorData::new(planes, [1, 3, size, size]), &self.device);
         let logits = self.model.forward(image, answers, &Taps::none()).logits;
         let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
@@ -160,6 +169,16 @@ impl<B: Backbone> Predictor<B> {
     /// The network, in inference mode.
     pub fn model(&self) -> &Classifier<B> {
         &self.model
+    }
+
+    /// How an image is brought to the network.
+    pub fn resize(&self) -> Resize {
+        self.resize
+    }
+
+    /// Standardisation of the pixels.
+    pub fn normalization(&self) -> Normalization {
+        self.normalization
     }
 
     /// Calibrator and abstain policy.

@@ -125,6 +125,24 @@ pub enum Error {
         /// What was expected and what came.
         reason: String,
     },
+    /// A batch made for the student means something else to the teacher.
+    #[error("the teacher's {what} is {teacher}: expected the student's, {student}")]
+    TeacherInput {
+        /// What differs.
+        what: &'static str,
+        /// The teacher's.
+        teacher: String,
+        /// The student's.
+        student: String,
+    },
+    /// An image cannot be written into the report.
+    #[error("image {id} of the report: {reason}")]
+    Image {
+        /// The record.
+        id: String,
+        /// What the encoder says.
+        reason: String,
+    },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]
     TeacherLabels {

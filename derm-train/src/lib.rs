@@ -1,1 +1,39 @@
 #![doc = include_str!("../README.md")]
+
+mod architecture;
+mod assessment;
+mod checkpoint;
+mod error;
+mod gradient_norm;
+mod history;
+mod inference;
+mod learning_rate;
+mod model_card;
+mod objective;
+mod optimizer;
+mod prepared;
+mod progress;
+mod recipe;
+mod recipe_file;
+mod run;
+mod run_folder;
+mod run_report;
+mod seed;
+mod summary;
+mod trainer;
+
+pub use architecture::{Architecture, Named};
+pub use assessment::Assessment;
+pub use error::Error;
+pub use history::EpochLog;
+pub use inference::predict;
+pub use learning_rate::WarmupCosine;
+pub use objective::{Distilled, Objective, Supervised};
+pub use prepared::Prepared;
+pub use progress::Progress;
+pub use recipe::{
+    AbstentionRecipe, ClassWeights, DatasetRecipe, DatasetSource, DistillationRecipe, EvaluationRecipe,
+    ImageNorm, LossName, ModelRecipe, Recipe, TrainingRecipe,
+};
+pub use run::{Finished, run, run_with};
+pub use trainer::{Trained, Trainer};

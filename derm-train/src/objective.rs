@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
-use derm_backbones::Classifier;
+use derm_backbones::{Classifier, ClassifierOutput};
 use derm_core::{Backbone, Criterion, Taps};
 use derm_data::Batch;
-use derm_distill::DistillationObjective;
+use derm_distill::{DistillationObjective, NetworkOutput};
 
 /// What a training step minimises.
 pub trait Objective<B: Backbone> {
@@ -26,26 +26,27 @@ impl<B: Backbone, C: Criterion> Objective<B> for Supervised<C> {
 }
 
 /// Learns from the labels and from a teacher that sees the same batch.
-#[derive(Debug, Clone)]
-pub struct Distilled<C, T: Backbone> {
-    /// The loss against the labels.
-    pub criterion: C,
-    /// The teacher; it runs without autodiff, in inference mode.
-    pub teacher: Classifier<T>,
+#[derive(Debug)]
+pub struct Distilled<'a, C, T: Backbone> {
+    /// The teacher, in inference mode on the device without autodiff.
+    pub teacher: &'a Classifier<T>,
     /// What is compared, and by which weights.
-    pub objective: DistillationObjective,
+    pub objective: DistillationObjective<C>,
 }
 
-impl<B: Backbone, C: Criterion, T: Backbone> Objective<B> for Distilled<C, T> {
+impl<B: Backbone, C: Criterion, T: Backbone> Objective<B> for Distilled<'_, C, T> {
     fn loss(&self, model: &Classifier<B>, batch: &Batch, progress: f64) -> Tensor<1> {
-        let answers = batch.answers.clone();
-        let student = model.forward(batch.images.clone(), answers.clone(), self.objective.student_taps());
+        let objective = self.objective.at(progress);
+        let student = model.forward(batch.images.clone(), batch.answers.clone(), &objective.student_taps());
         let teacher = self.teacher.forward(
             batch.images.clone().without_autodiff(),
-            answers.map(Tensor::without_autodiff),
-            self.objective.teacher_taps(),
+            batch.answers.clone().map(Tensor::without_autodiff),
+            &objective.teacher_taps(),
         );
-        let criterion = self.criterion.at(progress);
-        self.objective.forward(&student, &teacher, &batch.targets, &criterion).total
+        objective.forward(&network_output(student), &network_output(teacher), &batch.targets).total
     }
+}
+
+fn network_output(output: ClassifierOutput) -> NetworkOutput {
+    NetworkOutput { logits: output.logits, features: output.features }
 }

@@ -90,8 +90,8 @@ pub struct ModelRecipe {
     pub interpolation: Interpolation,
     /// Whether the questionnaire goes in. Default false.
     pub use_answers: bool,
-    /// Width of the encoded questionnaire. Default 64.
-    pub answers_width: usize,
+    /// Widths of the questionnaire encoder's layers. Default 64 and 32.
+    pub answers_widths: Vec<usize>,
     /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
     pub dropout: f64,
 }
@@ -272,7 +272,7 @@ impl Default for ModelRecipe {
             image_norm: ImageNorm::default(),
             interpolation: Interpolation::default(),
             use_answers: false,
-            answers_width: 64,
+            answers_widths: vec![64, 32],
             dropout: 0.0,
         }
     }
@@ -352,7 +352,7 @@ impl Recipe {
         check("dataset.workers", &dataset.workers, "0 to 64", |v| *v <= 64)?;
         check("dataset.prefetch", &dataset.prefetch, "1 to 1024", |v| (1..=1024).contains(v))?;
         check("model.image_size", &model.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
-        check("model.answers_width", &model.answers_width, "1 to 65536", |v| (1..=65536).contains(v))?;
+        model.backbone.validate()?;
         check("model.dropout", &model.dropout, "0 to below 1", |v| within(*v, 0.0, 1.0) && *v < 1.0)?;
         check("training.epochs", &training.epochs, "1 or more", |v| *v >= 1)?;
         check("training.batch_size", &training.batch_size, "2 to 65536", |v| (2..=65536).contains(v))?;

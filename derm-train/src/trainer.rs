@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use derm_backbones::Classifier;
 use derm_core::{Backbone, Logits, atomic};
 use derm_data::{Batch, Loader};
-use derm_metrics::{ClassSet, accuracy, balanced_accuracy, nll};
+use derm_metrics::{ClassSet, NLL_CLIP, accuracy, balanced_accuracy, nll};
 use ndarray::Array2;
 
 use crate::checkpoint::{Checkpoints, State, optimizer_states};
@@ -158,7 +158,7 @@ impl Trainer<'_> {
             epoch: state.epoch + 1,
             step: state.step,
             train_loss: state.loss_sum / state.batches_done as f64,
-            validation_nll: nll(&probabilities, &targets, VALIDATION_CLIP)?,
+            validation_nll: nll(&probabilities, &targets, NLL_CLIP)?,
             validation_accuracy: accuracy(&probabilities, &targets)?,
             validation_balanced_accuracy: balanced_accuracy(&probabilities, &targets, ClassSet::Present)?,
             learning_rate,
@@ -177,7 +177,3 @@ impl Trainer<'_> {
         })?)
     }
 }
-
-/// Probabilities of zero count as this much in the validation NLL, so that one saturated row does not make the
-/// curve infinite.
-const VALIDATION_CLIP: f64 = 1e-12;

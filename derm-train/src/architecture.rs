@@ -1,0 +1,53 @@
+use burn::tensor::Device;
+use derm_backbones::{
+    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, PublishedKeys, QuestionnaireEncoderConfig,
+};
+use derm_core::Backbone;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::ModelRecipe;
+
+/// A family of networks that a run can train and a bundle can describe.
+///
+/// [`Named`] is the workspace's own, chosen by the recipe. A downstream crate implements this trait for its own
+/// encoder and gives it to [`run_with`](crate::run_with).
+pub trait Architecture {
+    /// The image encoder, with the key names under which its weights are saved.
+    type Backbone: Backbone + PublishedKeys;
+    /// What describes the network in a bundle's `config.json`.
+    type Config: Serialize + DeserializeOwned;
+
+    /// The network that the recipe asks for, with `num_classes` logits and, where there is a questionnaire,
+    /// `answers_width` encoded answers.
+    fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> Self::Config;
+
+    /// Builds the network with fresh weights.
+    ///
+    /// # Errors
+    /// Where the description is impossible.
+    fn init(config: &Self::Config, device: &Device) -> Result<Classifier<Self::Backbone>, derm_backbones::Error>;
+}
+
+/// The workspace's own networks, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named;
+
+impl Architecture for Named {
+    type Backbone = AnyBackbone;
+    type Config = ClassifierConfig;
+
+    fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> ClassifierConfig {
+        let questionnaire = answers_width.map(|inputs| QuestionnaireEncoderConfig {
+            inputs,
+            widths: recipe.answers_widths.clone(),
+            dropout: recipe.dropout,
+        });
+        let head = HeadConfig { num_classes, dropout: recipe.dropout, questionnaire };
+        ClassifierConfig { backbone: recipe.backbone.clone(), head }
+    }
+
+    fn init(config: &ClassifierConfig, device: &Device) -> Result<Classifier<AnyBackbone>, derm_backbones::Error> {
+        config.init(device)
+    }
+}

@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use derm_backbones::{Classifier, ParameterCount, count_parameters};
+use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
+use derm_distill::DistillationConfig;
+use derm_predict::{Bundle, BundleConfig, Predictor, Provenance};
+
+use crate::architecture::{Architecture, Named};
+use crate::assessment::Assessment;
+use crate::inference::{TASK, predict};
+use crate::model_card::model_card;
+use crate::run_folder::RunFolder;
+use crate::seed::{Purpose, derive};
+use crate::{
+    DistillationRecipe, Distilled, EpochLog, Error, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
+};
+
+/// A run that is done: what its folder holds, in memory.
+#[derive(Debug)]
+pub struct Finished<A: Architecture = Named> {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The run folder.
+    pub folder: PathBuf,
+    /// The data.
+    pub prepared: Prepared,
+    /// What is known of each epoch.
+    pub history: Vec<EpochLog>,
+    /// Parameters and buffers of the network.
+    pub parameters: ParameterCount,
+    /// The network's scores on the test split.
+    pub test: Predictions<Test>,
+    /// All numbers.
+    pub assessment: Assessment,
+    /// The bundle, loaded back from its folder.
+    pub predictor: Predictor<A::Backbone>,
+    /// Seconds that this process took.
+    pub seconds: f64,
+}
+
+impl<A: Architecture> Finished<A> {
+    /// The bundle's folder.
+    pub fn bundle(&self) -> PathBuf {
+        self.folder.join("bundle")
+    }
+}
+
+/// Runs a recipe with one of the workspace's own networks: data, training, predictions, calibration, policy,
+/// metrics, bundle and report, all in the run folder.
+///
+/// An interrupted run goes on from its last checkpoint; a finished one is only measured and written again.
+///
+/// # Errors
+/// [`Error`]; the run folder keeps what was complete before.
+pub fn run(recipe: &Recipe, device: &Device, progress: Progress) -> Result<Finished, Error> {
+    run_with::<Named>(recipe, device, progress)
+}
+
+/// The same with a network of one's own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with<A: Architecture>(
+    recipe: &Recipe,
+    device: &Device,
+    progress: Progress,
+) -> Result<Finished<A>, Error> {
+    let clock = Instant::now();
+    recipe.validate()?;
+    let device = &device.clone().without_autodiff();
+    let folder = RunFolder::open(recipe)?;
+    let prepared = Prepared::new(recipe, progress)?;
+    prepared.split.write(folder.join("split.json"))?;
+
+    let num_classes = prepared.dataset.labels().num_classes();
+    let config = A::config(&recipe.model, num_classes, prepared.answers_width());
+    device.seed(derive(recipe.seed, Purpose::Weights, 0));
+    let model = A::init(&config, device)?;
+    let parameters = count_parameters(&model);
+    progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
+    let trained = train(recipe, device, progress, &folder, &prepared, model)?;
+
+    progress.stage("predicting");
+    let predictions = RolePredictions::new(&trained.model, &prepared, device)?;
+    predictions.save(&folder)?;
+    progress.stage("calibrating and measuring");
+    let RolePredictions { validation, calibration, test } = predictions;
+    let assessment = Assessment::new(
+        &validation,
+        &calibration,
+        &test,
+        &recipe.abstention,
+        &recipe.evaluation,
+        recipe.seed,
+    )?;
+    let metrics = serde_json::to_value(&assessment).unwrap_or_default();
+    atomic::write_file(folder.join("metrics.json"), |file| {
+        serde_json::to_writer_pretty(&mut *file, &metrics).map_err(io::Error::from)?;
+        file.write_all(b"\n")
+    })?;
+
+    let bundle = Bundle {
+        model: &trained.model,
+        config: BundleConfig {
+            task: TASK.to_owned(),
+            model: config,
+            resize: prepared.resize,
+            normalization: prepared.normalization,
+            view: View::Identity,
+        },
+        labels: prepared.dataset.labels(),
+        schema: recipe.model.use_answers.then(|| prepared.dataset.schema()),
+        calibration: &assessment.calibration,
+        metrics,
+        model_card: model_card(recipe, &prepared, parameters, &assessment),
+        provenance: provenance(recipe, &prepared),
+    };
+    let path = folder.join("bundle");
+    if path.exists() {
+        fs::remove_dir_all(&path).map_err(FileError::at(&path, "replace"))?;
+    }
+    bundle.write(&path)?;
+    let predictor = Predictor::load_with(&path, device, |config, device| Ok(A::init(config, device)?))?;
+
+    let finished = Finished {
+        recipe: recipe.clone(),
+        folder: folder.path().to_owned(),
+        prepared,
+        history: trained.history,
+        parameters,
+        test,
+        assessment,
+        predictor,
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    finished.report(&[])?.write(folder.join("report.html"))?;
+    Ok(finished)
+}
+
+fn train<B: Backbone>(
+    recipe: &Recipe,
+    device: &Device,
+    progress: Progress,
+    folder: &RunFolder,
+    prepared: &Prepared,
+    model: Classifier<B>,
+) -> Result<Trained<B>, Error> {
+    let trainer = Trainer {
+        recipe: &recipe.training,
+        seed: recipe.seed,
+        device,
+        folder: folder.path(),
+        progress,
+        label: &recipe.name,
+    };
+    let training_device = device.clone().autodiff();
+    let counts = prepared.training_counts()?;
+    let criterion = recipe.loss(&counts)?.init(counts.len(), &training_device)?;
+    let (rows, validation) = (prepared.training_loader(recipe)?, prepared.loader(SplitRole::Validation)?);
+    match &recipe.distillation {
+        None => trainer.fit(model, &Supervised { criterion }, &rows, &validation),
+        Some(section) => {
+            let teacher = load_teacher(section, recipe, prepared, device)?;
+            let config = DistillationConfig {
+                hard_weight: section.hard_weight,
+                kd_weight: section.kd_weight,
+                temperature: section.temperature,
+                attention: section.attention.clone(),
+                ..DistillationConfig::default()
+            };
+            let student = model.backbone().spec();
+            let spec = teacher.model().backbone().spec();
+            let objective = config.init(criterion, student, spec)?;
+            trainer.fit(model, &Distilled { teacher: teacher.model(), objective }, &rows, &validation)
+        }
+    }
+}
+
+/// Loads the teacher and checks that a batch made for the student means the same to it.
+fn load_teacher(
+    section: &DistillationRecipe,
+    recipe: &Recipe,
+    prepared: &Prepared,
+    device: &Device,
+) -> Result<Predictor, Error> {
+    let teacher = Predictor::load(&section.teacher, device)?;
+    let (of_teacher, of_student) = (teacher.labels().names(), prepared.dataset.labels().names());
+    if of_teacher != of_student {
+        return Err(Error::TeacherLabels { teacher: of_teacher.to_vec(), student: of_student.to_vec() });
+    }
+    let differs = |what, teacher: String, student: String| Err(Error::TeacherInput { what, teacher, student });
+    if teacher.resize() != prepared.resize {
+        let (teacher, student) = (format!("{:?}", teacher.resize()), format!("{:?}", prepared.resize));
+        return differs("image size, crop or interpolation", teacher, student);
+    }
+    if teacher.normalization() != prepared.normalization {
+        let (teacher, student) = (teacher.normalization(), prepared.normalization);
+        return differs("standardisation", format!("{teacher:?}"), format!("{student:?}"));
+    }
+    let schema = recipe.model.use_answers.then(|| prepared.dataset.schema());
+    if teacher.schema() != schema {
+        let columns = |schema: Option<&derm_data::FeatureSchema>| match schema {
+            None => "none".to_owned(),
+            Some(schema) => schema.column_names().join(", "),
+        };
+        return differs("questionnaire or its scaling", columns(teacher.schema()), columns(schema));
+    }
+    Ok(teacher)
+}
+
+fn provenance(recipe: &Recipe, prepared: &Prepared) -> Provenance {
+    let version = |name: &str, version: &str| (name.to_owned(), version.to_owned());
+    Provenance {
+        seed: recipe.seed,
+        split_hash: prepared.split.hash(),
+        source_revision: option_env!("DERM_SOURCE_REVISION").map(str::to_owned),
+        crate_versions: BTreeMap::from([
+            version("derm-train", env!("CARGO_PKG_VERSION")),
+            version("burn", BURN_VERSION),
+        ]),
+    }
+}
+
+/// The version that the workspace pins.
+const BURN_VERSION: &str = "0.22.1";
+
+/// The predictions of one network on every role that is not trained on.
+struct RolePredictions {
+    validation: Predictions<Validation>,
+    calibration: Predictions<Calibration>,
+    test: Predictions<Test>,
+}
+
+impl RolePredictions {
+    fn new<B: Backbone>(
+        model: &Classifier<B>,
+        prepared: &Prepared,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let Prepared { dataset, split, .. } = prepared;
+        let loader = |role| prepared.loader(role);
+        Ok(Self {
+            validation: predict(model, dataset, split, &loader(SplitRole::Validation)?, device)?,
+            calibration: predict(model, dataset, split, &loader(SplitRole::Calibration)?, device)?,
+            test: predict(model, dataset, split, &loader(SplitRole::Test)?, device)?,
+        })
+    }
+
+    fn save(&self, folder: &RunFolder) -> Result<(), Error> {
+        self.validation.save(folder.join("predictions/validation.csv"))?;
+        self.calibration.save(folder.join("predictions/calibration.csv"))?;
+        Ok(self.test.save(folder.join("predictions/test.csv"))?)
+    }
+}
+
+impl<A: Architecture> fmt::Display for Finished<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.assessment)?;
+        writeln!(f, "bundle  {}", self.bundle().display())?;
+        write!(f, "report  {}", self.folder.join("report.html").display())
+    }
+}

@@ -1,0 +1,178 @@
+use std::io::Cursor;
+
+use derm_core::SplitRole;
+use derm_data::{ImageSource, Record, RgbPixels, decode_file};
+use derm_report::{
+    GalleryItem, LearningCurve, Report, Section, class_table, confusion_heat_map, learning_curves,
+    metric_table, policy_notes, recall_comparison, reliability_diagram, risk_coverage_plot, tier_coverage,
+    tier_summary,
+};
+
+use crate::architecture::Architecture;
+use crate::{EpochLog, Error, Finished};
+
+impl<A: Architecture> Finished<A> {
+    /// The report of this run, beside the runs that it is compared with (its teacher, say).
+    ///
+    /// # Errors
+    /// Where an image cannot be read again.
+    pub fn report(&self, others: &[&Finished]) -> Result<Report, Error> {
+        let assessment = &self.assessment;
+        let labels = self.prepared.dataset.labels().names();
+        let names = || others.iter().map(|other| other.recipe.name.as_str());
+        let evaluations = others.iter().map(|other| &other.assessment.calibrated);
+        let mut models: Vec<_> = names().zip(evaluations).collect();
+        models.push((self.recipe.name.as_str(), &assessment.calibrated));
+        let mut curves: Vec<_> = others.iter().map(|other| curve(&other.recipe.name, &other.history)).collect();
+        curves.push(curve(&self.recipe.name, &self.history));
+        let mut risks: Vec<_> = names().zip(others.iter().map(|other| &other.assessment.risk_coverage)).collect();
+        risks.push((self.recipe.name.as_str(), &assessment.risk_coverage));
+        let reliability = [
+            ("uncalibrated", &assessment.uncalibrated.reliability),
+            ("calibrated", &assessment.calibrated.reliability),
+        ];
+
+        let mut decisions = Section::new("When it answers, and when it refers");
+        for note in policy_notes(&assessment.calibration.abstain) {
+            decisions = decisions.text(note);
+        }
+        let target = self.recipe.abstention.answer_risk;
+        let decisions = decisions
+            .table(tier_summary(&assessment.calibration.abstain, &assessment.tiers))
+            .figures([risk_coverage_plot(&risks, Some(target))?, tier_coverage(&assessment.tiers)?]);
+        let skipped: Vec<(String, String)> = self.prepared.dataset.skipped().iter()
+            .map(|skipped| (skipped.key.clone(), skipped.reason.clone()))
+            .collect();
+
+        Ok(Report::new(self.recipe.name.clone())
+            .lead(self.lead())
+            .section(
+                Section::new("Test metrics")
+                    .text("Calibrated probabilities. Intervals come from a bootstrap over lesions or patients.")
+                    .table(metric_table(&models)?)
+                    .note("Research software, not a medical device."),
+            )
+            .section(
+                Section::new("Classes")
+                    .figures([
+                        recall_comparison(&models)?,
+                        confusion_heat_map(&assessment.calibrated.confusion, labels)?,
+                    ])
+                    .table(class_table(&assessment.calibrated)),
+            )
+            .section(Section::new("Calibration").figure(reliability_diagram(&reliability)?))
+            .section(decisions)
+            .section(Section::new("Learning").figures(learning_curves(&curves)?))
+            .section(
+                Section::new("Test images with their decisions")
+                    .text("The first lesions of each tier in the order of their names; no image was chosen by hand.")
+                    .gallery(self.gallery()?),
+            )
+            .section(Section::new("Images left out").skipped(&skipped))
+            .section(Section::new("Run").facts(self.facts()?)))
+    }
+
+    fn lead(&self) -> String {
+        let dataset = &self.prepared.dataset;
+        let answers = if self.recipe.model.use_answers { " and the questionnaire" } else { "" };
+        format!(
+            "{} on {}: {} parameters, reads {} px images{answers}.",
+            self.recipe.name,
+            dataset.name(),
+            self.parameters.trainable,
+            self.recipe.model.image_size,
+        )
+    }
+
+    fn facts(&self) -> Result<Vec<(String, String)>, Error> {
+        let Self { prepared, recipe, history, .. } = self;
+        let mut facts = vec![("dataset".to_owned(), prepared.dataset.name().to_owned())];
+        for role in SplitRole::ALL {
+            let count = prepared.split.indices(&prepared.dataset, role)?.len();
+            facts.push((format!("{role} images"), count.to_string()));
+        }
+        let training: f64 = history.iter().map(|log| log.train_seconds).sum();
+        let epochs = history.len().max(1) as f64;
+        facts.extend(
+            [
+                ("split hash", prepared.split.hash()),
+                ("seed", recipe.seed.to_string()),
+                ("epochs", history.len().to_string()),
+                ("training time", format!("{training:.0} s, {:.1} s an epoch", training / epochs)),
+                ("buffers beside the parameters", self.parameters.buffers.to_string()),
+                ("this crate", env!("CARGO_PKG_VERSION").to_owned()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        Ok(facts)
+    }
+
+    /// Test images with what the loaded bundle says of them, the tiers in turn.
+    fn gallery(&self) -> Result<Vec<GalleryItem>, Error> {
+        let rows = self.test.one_row_per_group();
+        let (_, tiers) = match rows.logits() {
+            Some(logits) => self.assessment.calibration.decide(&logits)?,
+            None => return Ok(Vec::new()),
+        };
+        let wanted = self.recipe.evaluation.report_images;
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut turn = 0;
+        while chosen.len() < wanted.min(rows.len()) {
+            let tier = derm_calibration::Tier::ALL[turn % 3];
+            let next = (0..rows.len()).find(|row| tiers[*row] == tier && !chosen.contains(row));
+            // An exhausted tier leaves its place to the others.
+            chosen.extend(next);
+            turn += 1;
+        }
+        let by_id: std::collections::BTreeMap<&str, &Record> =
+            self.prepared.dataset.records().iter().map(|record| (record.id.as_str(), record)).collect();
+        let mut items = Vec::new();
+        for row in chosen {
+            let Some(record) = by_id.get(rows.ids()[row].as_str()) else { continue };
+            let pixels = pixels(record)?;
+            let answers = if self.recipe.model.use_answers { record.answers.clone() } else { Default::default() };
+            let decision = self.predictor.predict(&pixels, &answers)?;
+            items.push(GalleryItem {
+                image: png(&pixels, record)?,
+                caption: record.id.clone(),
+                truth: self.prepared.dataset.labels().name(record.class).unwrap_or_default().to_owned(),
+                ranking: decision.ranking.iter().take(3).map(|c| (c.label.clone(), c.probability)).collect(),
+                tier: decision.tier,
+            });
+        }
+        Ok(items)
+    }
+}
+
+/// The pixels of a record as they were published or drawn.
+fn pixels(record: &Record) -> Result<RgbPixels, Error> {
+    match &record.image {
+        ImageSource::File(path) => Ok(decode_file(path)?),
+        ImageSource::Rgb(pixels) => Ok(pixels.as_ref().clone()),
+    }
+}
+
+fn png(pixels: &RgbPixels, record: &Record) -> Result<Vec<u8>, Error> {
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    let mut bytes = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut bytes,
+        pixels.as_bytes(),
+        width,
+        height,
+        image::ExtendedColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|error| Error::Image { id: record.id.clone(), reason: error.to_string() })?;
+    Ok(bytes.into_inner())
+}
+
+fn curve(name: &str, history: &[EpochLog]) -> LearningCurve {
+    let of_epochs = |value: fn(&EpochLog) -> f64| history.iter().map(value).collect();
+    LearningCurve {
+        name: name.to_owned(),
+        training_loss: of_epochs(|log| log.train_loss),
+        validation_loss: of_epochs(|log| log.validation_nll),
+        balanced_accuracy: of_epochs(|log| log.validation_balanced_accuracy),
+    }
+}

@@ -1,0 +1,68 @@
+//! Measures predictions files, of this workspace or of another framework:
+//! `cargo run --release --example evaluate -- FOLDER`
+//!
+//! FOLDER holds `validation`, `calibration` and `test` predictions (CSV with sidecar, or safetensors), as a run
+//! writes them to `predictions/`. The calibrator is fitted on the first, the abstain policy on the second, and
+//! the numbers come from the third.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use derm_core::{Predictions, Role};
+use derm_train::{AbstentionRecipe, Assessment, Error, EvaluationRecipe};
+
+#[derive(Parser)]
+#[command(about = "Calibrate, choose abstain thresholds and measure, from predictions files")]
+struct Arguments {
+    /// Folder with the three predictions files
+    predictions: PathBuf,
+    /// Target risk of the answered lesions
+    #[arg(long, default_value_t = 0.1)]
+    answer_risk: f64,
+    /// Target risk of the lesions that are offered three classes
+    #[arg(long, default_value_t = 0.1)]
+    suggest_risk: f64,
+    /// Probability with which each bound may fail
+    #[arg(long, default_value_t = 0.1)]
+    delta: f64,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Also write everything as JSON to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    examples::finish(evaluate(&Arguments::parse()))
+}
+
+fn evaluate(arguments: &Arguments) -> Result<(), Error> {
+    let folder = &arguments.predictions;
+    let &Arguments { answer_risk, suggest_risk, delta, seed, .. } = arguments;
+    let assessment = Assessment::new(
+        &load(folder)?,
+        &load(folder)?,
+        &load(folder)?,
+        &AbstentionRecipe { answer_risk, suggest_risk, delta },
+        &EvaluationRecipe::default(),
+        seed,
+    )?;
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&assessment).unwrap_or_default() + "\n";
+        derm_core::atomic::write_file(path, |file| std::io::Write::write_all(file, text.as_bytes()))?;
+    }
+    #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
+    {
+        println!("{assessment}");
+    }
+    Ok(())
+}
+
+/// The table of a role: `<role>.safetensors` where it is there, else `<role>.csv`.
+fn load<R: Role>(folder: &Path) -> Result<Predictions<R>, Error> {
+    let binary = folder.join(format!("{}.safetensors", R::ROLE));
+    let path = if binary.is_file() { binary } else { folder.join(format!("{}.csv", R::ROLE)) };
+    Ok(Predictions::load(path)?)
+}
