@@ -184,6 +184,22 @@ fn dropout_works_in_training_only() {
     assert_eq!(forward(&model, &plain), forward(&model, &plain));
 }
 
+#[test]
+fn gradient_checkpointing_changes_no_gradient() {
+    let device = Device::default().autodiff();
+    let model = small(true).init(&device).unwrap();
+    let bytes = weights::to_safetensors(&model).unwrap();
+    let gradient = |device: &Device| {
+        let (model, _) = weights::from_safetensors(small(true).init(device).unwrap(), &bytes).unwrap();
+        let images = pixels(2, 8, device).require_grad();
+        let output = model.forward(images.clone(), Some(answers(2, device)), &Taps::none());
+        host(images.grad(&output.logits.square().sum().backward()).unwrap())
+    };
+    let plain = gradient(&device);
+    assert!(plain.iter().any(|g| *g != 0.0));
+    assert_eq!(gradient(&device.gradient_checkpointing()), plain);
+}
+
 /// A network that this crate does not know.
 #[derive(Module, Debug)]
 struct Foreign {
