@@ -25,8 +25,8 @@ pub struct AbstainConfig {
     pub suggest_risk: f64,
     /// For each tier, the probability over calibration sets that its risk is exceeded.
     pub delta: f64,
-    /// Thresholds of the first tier on the grid. More of them find the coverage more finely, and cost the second tier
-    /// power, because its level is shared among them.
+    /// Thresholds of the first tier on the grid. More of them find the coverage more finely, and cost the
+    /// second tier power, because its level is shared among them.
     pub answer_steps: usize,
     /// Thresholds of the second tier on the grid, for each of the first. They cost nothing.
     pub suggest_steps: usize,
@@ -62,24 +62,24 @@ impl AbstainConfig {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SelectionMethod {
-    /// Exact binomial tests in a fixed sequence from the most certain rows downwards (Learn then Test), the second
-    /// tier's level divided over the choices of the first.
+    /// Exact binomial tests in a fixed sequence from the most certain rows downwards (Learn then Test), the
+    /// second tier's level divided over the choices of the first.
     FixedSequence,
 }
 
-/// When to answer, when to offer three classes and when to refer, with risks that hold for a threshold that was searched
-/// for.
+/// When to answer, when to offer three classes and when to refer, with risks that hold for a threshold that
+/// was searched for.
 ///
-/// With probability at least 1 − δ over the draw of the calibration rows, the share of wrong answers among answered
-/// cases of the same population is at most `answer_risk`; and with at least 1 − δ the share of suggestions without the
-/// true class is at most `suggest_risk`. Both hold without any assumption about the model, as long as the lesions (or
-/// patients) of the calibration split are a random sample of those to come and none of them had a say in the model, the
-/// calibrator or the grid.
+/// With probability at least 1 − δ over the draw of the calibration rows, the share of wrong answers among
+/// answered cases of the same population is at most `answer_risk`; and with at least 1 − δ the share of
+/// suggestions without the true class is at most `suggest_risk`. Both hold without any assumption about the
+/// model, as long as the lesions (or patients) of the calibration split are a random sample of those to come
+/// and none of them had a say in the model, the calibrator or the grid.
 ///
-/// The first tier decides by the confidence, the second by the sum of the three largest probabilities. A tier whose
-/// target cannot be certified stays empty and its rows refer; [`TierFit::smallest_certifiable_risk`] then tells what
-/// could have been. No error among n rows certifies a risk r at level δ only from n = ln δ / ln(1 − r) on: 22 for
-/// r = δ = 0.1, 230 for r = 0.01.
+/// The first tier decides by the confidence, the second by the sum of the three largest probabilities. A tier
+/// whose target cannot be certified stays empty and its rows refer; [`TierFit::smallest_certifiable_risk`]
+/// then tells what could have been. No error among n rows certifies a risk r at level δ only from n = ln δ /
+/// ln(1 − r) on: 22 for r = δ = 0.1, 230 for r = 0.01.
 ///
 /// # Source
 /// Angelopoulos et al. 2021, "Learn then Test".
@@ -98,8 +98,8 @@ pub struct AbstainPolicy {
     pub answer: TierFit,
     /// How the second tier's threshold came about.
     pub suggest: TierFit,
-    /// Coverage and risk of each tier on the calibration rows, by class too: what to expect, where coverage is honest
-    /// and the risks are a little too good, because these rows chose the thresholds.
+    /// Coverage and risk of each tier on the calibration rows, by class too: what to expect, where coverage
+    /// is honest and the risks are a little too good, because these rows chose the thresholds.
     pub expected: TierTable,
 }
 
@@ -108,8 +108,9 @@ impl AbstainPolicy {
     /// ([`Predictions::one_row_per_group`] is applied here), after `calibrator`, among those of `grid`.
     ///
     /// # Errors
-    /// [`Error::Range`] or [`Error::Count`] for an impossible configuration; [`Error::Split`] where the calibrator was
-    /// fitted on another split of the data, so that its rows may be among these; and as [`Calibrator::calibrate`].
+    /// [`Error::Range`] or [`Error::Count`] for an impossible configuration; [`Error::Split`] where the
+    /// calibrator was fitted on another split of the data, so that its rows may be among these; and as
+    /// [`Calibrator::calibrate`].
     pub fn fit(
         calibration: &Predictions<Calibration>,
         calibrator: &Calibrator,
@@ -136,8 +137,8 @@ impl AbstainPolicy {
             scores.answered(threshold)
         })?;
 
-        // The second tier's rows depend on the first tier's threshold, which was searched for, so each of its possible
-        // values, "none" included, has its own chain and its share of δ.
+        // The second tier's rows depend on the first tier's threshold, which was searched for, so each of its
+        // possible values, "none" included, has its own chain and its share of δ.
         let choices = grid.answer().len() + 1;
         let chosen =
             grid.answer().iter().find(|candidate| Some(candidate.answer.threshold) == answer.threshold);

@@ -54,8 +54,8 @@ impl Calibrator {
     /// The calibrated probabilities of a table of predictions, shape [N, C].
     ///
     /// # Errors
-    /// [`Error::View`] where the table is of another view than the rows of the fit, [`Error::NoLogits`] where it has
-    /// no logits and the calibrator needs them.
+    /// [`Error::View`] where the table is of another view than the rows of the fit, [`Error::NoLogits`] where
+    /// it has no logits and the calibrator needs them.
     pub fn calibrate<R: Role>(&self, predictions: &Predictions<R>) -> Result<Probabilities, Error> {
         let got = &predictions.metadata().view;
         if let Some(expected) = self.view()

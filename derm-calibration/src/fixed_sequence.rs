@@ -3,9 +3,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, GridPoint};
 
-/// The error rate, as a fraction of the target, that is assumed when the place to begin is planned. Simulated with a model
-/// that is 85 % right, a half began too late and filled the first tier in 260 of 500 draws of 150 lesions, nothing began
-/// too early and filled it in 345, a third in 437; two places that share the level filled it in 322.
+/// The error rate, as a fraction of the target, that is assumed when the place to begin is planned. Simulated
+/// with a model that is 85 % right, a half began too late and filled the first tier in 260 of 500 draws of
+/// 150 lesions, nothing began too early and filled it in 345, a third in 437; two places that share the level
+/// filled it in 322.
 const PLANNED_RISK: f64 = 1.0 / 3.0;
 
 /// One threshold that was tested.
@@ -32,7 +33,8 @@ pub struct TierFit {
     pub target_risk: f64,
     /// Probability, over calibration sets, that the chosen threshold exceeds it.
     pub delta: f64,
-    /// The level that all tests of this tier share: δ, or for the second tier δ over the number of first-tier choices.
+    /// The level that all tests of this tier share: δ, or for the second tier δ over the number of first-tier
+    /// choices.
     pub level: f64,
     /// The chosen threshold; `None` where the tier stays empty.
     pub threshold: Option<f64>,
@@ -42,21 +44,22 @@ pub struct TierFit {
     pub errors: usize,
     /// Their share; `None` for an empty tier.
     pub observed_risk: Option<f64>,
-    /// Where the tier stays empty though there were candidates: the smallest target that the same tests would have
-    /// certified, the bound of the first of them. It tells how far off the target is; it is no guarantee, since it was
-    /// read off the data.
+    /// Where the tier stays empty though there were candidates: the smallest target that the same tests would
+    /// have certified, the bound of the first of them. It tells how far off the target is; it is no
+    /// guarantee, since it was read off the data.
     pub smallest_certifiable_risk: Option<f64>,
     /// The tests in their order.
     pub tested: Vec<TestedThreshold>,
 }
 
-/// Fixed-sequence testing of "the risk at this threshold exceeds the target", from the most certain rows downwards.
+/// Fixed-sequence testing of "the risk at this threshold exceeds the target", from the most certain rows
+/// downwards.
 ///
-/// Every test is the exact binomial one at the full level, and testing goes on while it rejects; a hypothesis is looked
-/// at only after all before it have been rejected, so searching costs no level and the family-wise error is at most
-/// `level` for any population. The first thresholds let too few rows in to certify anything, and testing them would end
-/// the sequence; it begins where the expected number of rows would do. That depends on the number of rows, the target and
-/// the expected shares, never on a label.
+/// Every test is the exact binomial one at the full level, and testing goes on while it rejects; a hypothesis
+/// is looked at only after all before it have been rejected, so searching costs no level and the family-wise
+/// error is at most `level` for any population. The first thresholds let too few rows in to certify anything,
+/// and testing them would end the sequence; it begins where the expected number of rows would do. That
+/// depends on the number of rows, the target and the expected shares, never on a label.
 ///
 /// `outcome` gives the rows and the errors above a threshold.
 ///
@@ -98,8 +101,8 @@ pub(crate) fn fixed_sequence(
     Ok(fit)
 }
 
-/// The first point that is expected to certify the target where the error rate is the planned one; the last point where
-/// none is, and 0 where there is no point.
+/// The first point that is expected to certify the target where the error rate is the planned one; the last
+/// point where none is, and 0 where there is no point.
 fn first_tested(points: &[GridPoint], samples: usize, target_risk: f64, level: f64) -> Result<usize, Error> {
     for (index, point) in points.iter().enumerate() {
         let expected = point.expected_share * samples as f64;

@@ -53,8 +53,8 @@ pub struct CalibrationRecord {
 }
 
 impl CalibrationRecord {
-    /// Fits a temperature on the validation rows, a threshold grid on the same rows without their labels, and the
-    /// policy on the calibration rows.
+    /// Fits a temperature on the validation rows, a threshold grid on the same rows without their labels, and
+    /// the policy on the calibration rows.
     ///
     /// # Errors
     /// As [`TemperatureScaling::fit`], [`ThresholdGrid::from_validation`] and [`AbstainPolicy::fit`].
@@ -82,8 +82,8 @@ impl CalibrationRecord {
         Ok((probabilities, tiers))
     }
 
-    /// Coverage and risk of the tiers on test predictions, one row a lesion or patient, with exact intervals of
-    /// miscoverage `alpha`.
+    /// Coverage and risk of the tiers on test predictions, one row a lesion or patient, with exact intervals
+    /// of miscoverage `alpha`.
     ///
     /// # Errors
     /// As [`TierTable::evaluate`].

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::check_closed_unit;
 
-/// How close a risk may come from above to a limit and still count as at it: the rounding of a quotient of counts.
+/// How close a risk may come from above to a limit and still count as at it: the rounding of a quotient of
+/// counts.
 const RISK_ROUNDING: f64 = 1e-12;
 /// The same for the number of rows that a coverage asks for.
 const COVERAGE_ROUNDING: f64 = 1e-9;
 
 /// Error rate of the most confident rows against how many there are.
 ///
-/// Rows stand in order of falling confidence, ties by row; `risk()[i − 1]` is the error rate of the first i, at coverage
-/// i/N.
+/// Rows stand in order of falling confidence, ties by row; `risk()[i − 1]` is the error rate of the first i,
+/// at coverage i/N.
 ///
 /// # Source
 /// El-Yaniv and Wiener 2010; Geifman and El-Yaniv 2017.
@@ -40,7 +41,8 @@ pub struct Aurc {
     pub optimal_aurc: f64,
     /// `aurc − optimal_aurc`.
     pub e_aurc: f64,
-    /// `aurc − (r + (1 − r) ln(1 − r))`, r the error rate of all rows: Geifman et al.'s continuous approximation.
+    /// `aurc − (r + (1 − r) ln(1 − r))`, r the error rate of all rows: Geifman et al.'s continuous
+    /// approximation.
     pub e_aurc_continuous: f64,
     /// Area under the generalised curve, the mean of `(i/N) r_i`.
     pub augrc: f64,
@@ -98,8 +100,8 @@ impl RiskCoverage {
     /// The areas under the curve.
     ///
     /// # Source
-    /// Geifman et al. 2019 (AURC, E-AURC); Traub et al. 2024 (AUGRC). The trapezoid rule, or a factor N/(N − 1), gives
-    /// other numbers.
+    /// Geifman et al. 2019 (AURC, E-AURC); Traub et al. 2024 (AUGRC). The trapezoid rule, or a factor N/(N −
+    /// 1), gives other numbers.
     pub fn aurc(&self) -> Aurc {
         let n = self.risk.len();
         let mean = |risk: &[f64]| risk.iter().sum::<f64>() / n as f64;
@@ -117,8 +119,8 @@ impl RiskCoverage {
         }
     }
 
-    /// The largest coverage i/N with `r_i ≤ max_risk`, 0 if there is none. Read off the rows that chose it, it promises
-    /// nothing for others: see [`AbstainPolicy`](crate::AbstainPolicy).
+    /// The largest coverage i/N with `r_i ≤ max_risk`, 0 if there is none. Read off the rows that chose it,
+    /// it promises nothing for others: see [`AbstainPolicy`](crate::AbstainPolicy).
     ///
     /// # Errors
     /// [`Error::Range`] unless `max_risk` is in [0, 1].

@@ -60,12 +60,13 @@ pub enum TemperatureBound {
     Upper,
 }
 
-/// Temperature scaling: `softmax(z / T)` with the one `T` that minimises the mean negative log-likelihood of the
-/// validation rows. It changes no ranking, so accuracy and AUROC stay.
+/// Temperature scaling: `softmax(z / T)` with the one `T` that minimises the mean negative log-likelihood of
+/// the validation rows. It changes no ranking, so accuracy and AUROC stay.
 ///
 /// # Source
-/// Guo et al. 2017, section 4.2. The likelihood is convex in 1/T; its derivative's root is found by Newton steps
-/// inside a bracket, to the last bits, rather than by a few steps of L-BFGS from 1.5 as in the authors' code.
+/// Guo et al. 2017, section 4.2. The likelihood is convex in 1/T; its derivative's root is found by Newton
+/// steps inside a bracket, to the last bits, rather than by a few steps of L-BFGS from 1.5 as in the authors'
+/// code.
 ///
 /// ```
 /// use derm_calibration::{TemperatureConfig, TemperatureScaling};
@@ -120,8 +121,8 @@ impl TemperatureScaling {
     /// Fits the temperature.
     ///
     /// # Errors
-    /// [`Error::NoLogits`] where the predictions are averages, [`Error::Range`] or [`Error::Count`] for an impossible
-    /// configuration. That rows are finite and there is at least one, `Predictions` has checked.
+    /// [`Error::NoLogits`] where the predictions are averages, [`Error::Range`] or [`Error::Count`] for an
+    /// impossible configuration. That rows are finite and there is at least one, `Predictions` has checked.
     pub fn fit(validation: &Predictions<Validation>, config: &TemperatureConfig) -> Result<Self, Error> {
         config.validate()?;
         let view = || validation.metadata().view.clone();
@@ -196,8 +197,8 @@ fn minimum(
         return (config.min_temperature, Some(TemperatureBound::Lower));
     }
     let mut b = 1.0_f64.clamp(low, high);
-    // Newton where it stays inside the bracket, halving (of the logarithm) where it does not: each step shrinks the
-    // bracket, and 200 halvings are far below the resolution of a double.
+    // Newton where it stays inside the bracket, halving (of the logarithm) where it does not: each step
+    // shrinks the bracket, and 200 halvings are far below the resolution of a double.
     for _ in 0..200 {
         let (slope, curvature) = derivatives(logits, targets, b);
         if slope < 0.0 {

@@ -11,8 +11,8 @@ use crate::{Calibrator, Error};
 pub struct GridPoint {
     /// The threshold: a row is in where its score reaches it.
     pub threshold: f64,
-    /// Share of all rows that is expected in, in [0, 1]. It only decides where testing begins; a wrong one costs
-    /// coverage and never validity.
+    /// Share of all rows that is expected in, in [0, 1]. It only decides where testing begins; a wrong one
+    /// costs coverage and never validity.
     pub expected_share: f64,
 }
 
@@ -27,12 +27,13 @@ pub struct AnswerCandidate {
     pub suggest: Vec<GridPoint>,
 }
 
-/// The thresholds that [`AbstainPolicy::fit`](crate::AbstainPolicy::fit) tests, in the order in which it tests them.
+/// The thresholds that [`AbstainPolicy::fit`](crate::AbstainPolicy::fit) tests, in the order in which it
+/// tests them.
 ///
-/// A guarantee for a searched threshold needs candidates, and an order, that do not depend on the rows that are tested.
-/// So the grid comes from other rows, those of the validation split, and from no label at all. Quantiles of the
-/// calibration rows themselves would not do: given where they lie, the rows above one of them are no longer a sample of
-/// the region above it.
+/// A guarantee for a searched threshold needs candidates, and an order, that do not depend on the rows that
+/// are tested. So the grid comes from other rows, those of the validation split, and from no label at all.
+/// Quantiles of the calibration rows themselves would not do: given where they lie, the rows above one of
+/// them are no longer a sample of the region above it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdGrid {
     answer: Vec<AnswerCandidate>,
@@ -40,8 +41,9 @@ pub struct ThresholdGrid {
 }
 
 impl ThresholdGrid {
-    /// A grid that was thought out beforehand: `answer` with the largest confidence first, and `suggest_alone` the
-    /// thresholds on the top-3 mass that are tried where no answer threshold is certified.
+    /// A grid that was thought out beforehand: `answer` with the largest confidence first, and
+    /// `suggest_alone` the thresholds on the top-3 mass that are tried where no answer threshold is
+    /// certified.
     ///
     /// # Errors
     /// [`Error::Range`] where a share is not in [0, 1] or thresholds do not fall.
@@ -62,7 +64,8 @@ impl ThresholdGrid {
         Ok(Self { answer, suggest_alone })
     }
 
-    /// A grid from the validation rows, one a group, after calibration; see [`ThresholdGrid::from_probabilities`].
+    /// A grid from the validation rows, one a group, after calibration; see
+    /// [`ThresholdGrid::from_probabilities`].
     ///
     /// # Errors
     /// As [`Calibrator::calibrate`] and [`ThresholdGrid::from_probabilities`].
@@ -76,9 +79,9 @@ impl ThresholdGrid {
         Self::from_probabilities(&probabilities, answer_steps, suggest_steps)
     }
 
-    /// A grid from calibrated probabilities of rows that are not the calibration rows: the confidences that the most
-    /// certain 1/`answer_steps`, 2/`answer_steps`, … of them reach, the last being 0; and for each the same quantiles,
-    /// in `suggest_steps`, of the top-3 mass among the rows below it.
+    /// A grid from calibrated probabilities of rows that are not the calibration rows: the confidences that
+    /// the most certain 1/`answer_steps`, 2/`answer_steps`, … of them reach, the last being 0; and for each
+    /// the same quantiles, in `suggest_steps`, of the top-3 mass among the rows below it.
     ///
     /// # Errors
     /// [`Error::Count`] where there are no steps.
@@ -117,8 +120,8 @@ impl ThresholdGrid {
     }
 }
 
-/// The scores that the highest `1/steps, 2/steps, …` of `scores` reach, each once, the last being 0, with their share
-/// of `total` rows. None for no scores.
+/// The scores that the highest `1/steps, 2/steps, …` of `scores` reach, each once, the last being 0, with
+/// their share of `total` rows. None for no scores.
 fn quantile_chain(mut scores: Vec<f64>, steps: usize, total: usize) -> Vec<GridPoint> {
     scores.sort_unstable_by(|a, b| b.total_cmp(a));
     let mut points: Vec<GridPoint> = Vec::with_capacity(steps);

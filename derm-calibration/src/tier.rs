@@ -52,8 +52,8 @@ impl fmt::Display for Tier {
 pub enum SuggestScore {
     /// The largest probability.
     Confidence,
-    /// The sum of the three largest probabilities: the model's own estimate that one of the three is right, which is
-    /// what the tier promises.
+    /// The sum of the three largest probabilities: the model's own estimate that one of the three is right,
+    /// which is what the tier promises.
     Top3Mass,
 }
 

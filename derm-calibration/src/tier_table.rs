@@ -49,8 +49,8 @@ pub struct ClassTiers {
     pub missing_suggestions: usize,
 }
 
-/// How often each tier is used and how often it is wrong. Rows are taken as independent, so they should be one a lesion
-/// or patient: [`TierTable::evaluate`] sees to that.
+/// How often each tier is used and how often it is wrong. Rows are taken as independent, so they should be
+/// one a lesion or patient: [`TierTable::evaluate`] sees to that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierTable {
@@ -65,7 +65,8 @@ pub struct TierTable {
 }
 
 impl TierTable {
-    /// The table of `thresholds` on `probabilities` [N, C] and `targets` `[N]` with Clopper-Pearson intervals.
+    /// The table of `thresholds` on `probabilities` [N, C] and `targets` `[N]` with Clopper-Pearson
+    /// intervals.
     ///
     /// # Errors
     /// [`Error::Metric`] where targets or labels do not fit or `alpha` is not in (0, 1).

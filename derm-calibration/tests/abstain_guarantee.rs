@@ -16,8 +16,8 @@ const DRAWS: u64 = 500;
 const CLASSES: usize = 5;
 const KINDS: usize = 200;
 
-/// Kinds of cases, all equally frequent: what the model says of each, how often its first class is right, and how often
-/// its first three hold the true one.
+/// Kinds of cases, all equally frequent: what the model says of each, how often its first class is right, and
+/// how often its first three hold the true one.
 struct Population {
     logits: Array2<f32>,
     probabilities: Probabilities,
@@ -26,7 +26,8 @@ struct Population {
 }
 
 impl Population {
-    /// Kind `i` of `KINDS` is the more certain the smaller `i`; `right(u)` gives both rates at `u = i / KINDS`.
+    /// Kind `i` of `KINDS` is the more certain the smaller `i`; `right(u)` gives both rates at `u = i /
+    /// KINDS`.
     fn new(right: impl Fn(f64) -> (f64, f64)) -> Self {
         let position = |kind: usize| kind as f64 / KINDS as f64;
         let logits = Array2::from_shape_fn((KINDS, CLASSES), |(kind, class)| {

@@ -15,8 +15,9 @@ pub enum AurocAverage {
 
 /// Area under the ROC curve of every class against the rest, shape `[C]`, by the class's probability.
 ///
-/// `P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over pairs of a sample of the class and one of another, in O(N log N) a class and
-/// counted in integers, so that the order of rows changes no bit. `None` where all or no samples are of the class.
+/// `P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over pairs of a sample of the class and one of another, in O(N log N) a class
+/// and counted in integers, so that the order of rows changes no bit. `None` where all or no samples are of
+/// the class.
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit the probabilities.

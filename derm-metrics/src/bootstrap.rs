@@ -16,8 +16,8 @@ pub struct BootstrapEstimate {
     pub estimate: Option<f64>,
     /// Its value on each replicate, shape `[B]`; `None` where a replicate leaves it undefined.
     pub replicates: Vec<Option<f64>>,
-    /// The percentile interval over the replicates that have a value; `None` where the estimate is undefined or fewer
-    /// than half of the replicates have one.
+    /// The percentile interval over the replicates that have a value; `None` where the estimate is undefined
+    /// or fewer than half of the replicates have one.
     pub interval: Option<Interval>,
     /// Mean of the replicates that have a value.
     pub mean: Option<f64>,
@@ -33,14 +33,15 @@ impl BootstrapEstimate {
     }
 }
 
-/// Bootstraps metrics of `probabilities` [N, C] and `targets` `[N]`, all on the same replicates and in parallel.
+/// Bootstraps metrics of `probabilities` [N, C] and `targets` `[N]`, all on the same replicates and in
+/// parallel.
 ///
-/// The interval runs between the `alpha / 2` and `1 − alpha / 2` quantiles of the replicates, interpolated linearly at
-/// `(B − 1) q`. Means over "present" classes run over the classes that a replicate holds.
+/// The interval runs between the `alpha / 2` and `1 − alpha / 2` quantiles of the replicates, interpolated
+/// linearly at `(B − 1) q`. Means over "present" classes run over the classes that a replicate holds.
 ///
 /// # Errors
-/// [`Error::Value`] where targets or resamples do not fit the probabilities, [`Error::Range`] unless `alpha` is in
-/// (0, 1), and what the metrics refuse.
+/// [`Error::Value`] where targets or resamples do not fit the probabilities, [`Error::Range`] unless `alpha`
+/// is in (0, 1), and what the metrics refuse.
 ///
 /// # Source
 /// Efron 1979; numpy `quantile`.
@@ -87,13 +88,13 @@ pub struct PairedBootstrap {
     pub replicates: Vec<Option<f64>>,
     /// The percentile interval of the difference, as in [`BootstrapEstimate`].
     pub interval: Option<Interval>,
-    /// Two-sided: `min(1, 2 min((1 + #{d ≤ 0}) / (B + 1), (1 + #{d ≥ 0}) / (B + 1)))` over the B replicates that have a
-    /// value; `None` where there is no interval.
+    /// Two-sided: `min(1, 2 min((1 + #{d ≤ 0}) / (B + 1), (1 + #{d ≥ 0}) / (B + 1)))` over the B replicates
+    /// that have a value; `None` where there is no interval.
     pub p_value: Option<f64>,
 }
 
-/// Bootstraps the difference of metrics between two models, `first` − `second`, on the same replicates of the same
-/// rows, so that what makes a row easy or hard for both cancels.
+/// Bootstraps the difference of metrics between two models, `first` − `second`, on the same replicates of the
+/// same rows, so that what makes a row easy or hard for both cancels.
 ///
 /// # Errors
 /// As [`bootstrap`], for either model.

@@ -5,14 +5,15 @@ use crate::{Binning, CalibrationNorm, Error, ReliabilityTable};
 
 /// Expected calibration error of the most probable class over uniform, right-closed bins, in [0, 1].
 ///
-/// With `share` and `gap = |mean confidence − accuracy|` of each bin, [`CalibrationNorm::L1`] is `Σ share · gap`.
+/// With `share` and `gap = |mean confidence − accuracy|` of each bin, [`CalibrationNorm::L1`] is `Σ share ·
+/// gap`.
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit; [`Error::Count`] for no bins.
 ///
 /// # Source
-/// Guo et al. 2017. torchmetrics and netcal close bins on the left, which differs where a confidence lies on an
-/// edge.
+/// Guo et al. 2017. torchmetrics and netcal close bins on the left, which differs where a confidence lies on
+/// an edge.
 ///
 /// ```
 /// use derm_core::Probabilities;
@@ -37,8 +38,8 @@ pub fn ece(
 /// As [`ece`].
 ///
 /// # Source
-/// Nixon et al. 2019, with runs of the sorted rows. Cutting at interpolated edges, as some code does, drops the
-/// smallest confidence.
+/// Nixon et al. 2019, with runs of the sorted rows. Cutting at interpolated edges, as some code does, drops
+/// the smallest confidence.
 pub fn adaptive_ece(probabilities: &Probabilities, targets: &[usize], n_bins: usize) -> Result<f64, Error> {
     let table = ReliabilityTable::top_label(probabilities, targets, Binning::EqualMass { n_bins })?;
     Ok(table.error(CalibrationNorm::L1))
@@ -55,8 +56,8 @@ pub struct ClasswiseEce {
     pub n_bins: usize,
 }
 
-/// Class-wise calibration error: for each class the [`CalibrationNorm::L1`] error of `p_c` against `[y = c]` over
-/// uniform bins and all rows.
+/// Class-wise calibration error: for each class the [`CalibrationNorm::L1`] error of `p_c` against `[y = c]`
+/// over uniform bins and all rows.
 ///
 /// # Errors
 /// As [`ece`].

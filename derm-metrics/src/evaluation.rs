@@ -67,8 +67,8 @@ pub struct ClassEvaluation {
     pub precision: Option<f64>,
     /// Recall; `None` for a class without rows.
     pub recall: Option<f64>,
-    /// [`wilson_effective`] interval of the recall on the number of groups. A bootstrap says [1, 1] where the few
-    /// lesions of a rare class were all found; Wilson's interval does not.
+    /// [`wilson_effective`] interval of the recall on the number of groups. A bootstrap says [1, 1] where the
+    /// few lesions of a rare class were all found; Wilson's interval does not.
     pub recall_interval: Option<Interval>,
     /// F1; `None` for a class that is neither there nor predicted.
     pub f1: Option<f64>,
@@ -132,12 +132,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Evaluates `probabilities` [N, C], calibrated or not, for the rows of `predictions`, which give targets, groups
-    /// and labels.
+    /// Evaluates `probabilities` [N, C], calibrated or not, for the rows of `predictions`, which give
+    /// targets, groups and labels.
     ///
     /// # Errors
-    /// [`Error::Value`] or [`Error::Classes`] where the probabilities have other rows or classes than the predictions;
-    /// [`Error::Range`] or [`Error::Count`] for an impossible configuration.
+    /// [`Error::Value`] or [`Error::Classes`] where the probabilities have other rows or classes than the
+    /// predictions; [`Error::Range`] or [`Error::Count`] for an impossible configuration.
     pub fn new<R: Role>(
         predictions: &Predictions<R>,
         probabilities: &Probabilities,

@@ -65,8 +65,8 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The table of a paper in this field: accuracy, balanced accuracy and macro F1 over the classes with samples,
-    /// macro AUROC, NLL, Brier and 15-bin ECE.
+    /// The table of a paper in this field: accuracy, balanced accuracy and macro F1 over the classes with
+    /// samples, macro AUROC, NLL, Brier and 15-bin ECE.
     pub const STANDARD: [Self; 7] = [
         Self::Accuracy,
         Self::BalancedAccuracy { classes: ClassSet::Present },
@@ -94,7 +94,8 @@ impl Metric {
 
 impl fmt::Display for Metric {
     /// The name in files: `accuracy`, `top_3_accuracy`, `balanced_accuracy`, `macro_f1`, `macro_auroc`,
-    /// `weighted_auroc`, `nll`, `brier`, `ece`; conventions that are not the standard ones follow in brackets.
+    /// `weighted_auroc`, `nll`, `brier`, `ece`; conventions that are not the standard ones follow in
+    /// brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accuracy => f.write_str("accuracy"),

@@ -2,8 +2,8 @@ use derm_core::Probabilities;
 
 use crate::Error;
 
-/// The clip that the standard table uses: below any probability that single precision logits give in practice,
-/// above the smallest positive number, so that one row cannot make the mean infinite.
+/// The clip that the standard table uses: below any probability that single precision logits give in
+/// practice, above the smallest positive number, so that one row cannot make the mean infinite.
 pub const NLL_CLIP: f64 = 1e-12;
 
 /// Mean negative log-likelihood `−(1/N) Σ ln max(p_t, clip)` in nats, with nothing renormalised.

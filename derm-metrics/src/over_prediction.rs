@@ -3,8 +3,8 @@ use derm_core::Probabilities;
 use crate::confusion_matrix::ratio;
 use crate::{ConfusionMatrix, Error};
 
-/// Predicted over true count of each class, shape `[C]`: above 1 the model says the class too often. `None` for a
-/// class without samples.
+/// Predicted over true count of each class, shape `[C]`: above 1 the model says the class too often. `None`
+/// for a class without samples.
 ///
 /// # Errors
 /// [`Error::Value`] where the targets do not fit the probabilities.

@@ -95,8 +95,8 @@ pub fn per_class_prf(
 /// [`Error::Value`] where the targets do not fit the probabilities.
 ///
 /// # Source
-/// scikit-learn `precision_score`, `recall_score`, `f1_score` with all labels, or with those of the targets for
-/// [`ClassSet::Present`].
+/// scikit-learn `precision_score`, `recall_score`, `f1_score` with all labels, or with those of the targets
+/// for [`ClassSet::Present`].
 pub fn averaged_prf(
     probabilities: &Probabilities,
     targets: &[usize],

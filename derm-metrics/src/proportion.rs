@@ -9,7 +9,8 @@ use crate::{Error, Interval, IntervalMethod};
 /// Exactly 0 at the lower end where nothing succeeds, and 1 at the upper end where everything does.
 ///
 /// # Errors
-/// [`Error::Count`] for no trials or more successes than trials, [`Error::Range`] unless `alpha` is in (0, 1).
+/// [`Error::Count`] for no trials or more successes than trials, [`Error::Range`] unless `alpha` is in (0,
+/// 1).
 ///
 /// # Source
 /// Wilson 1927; statsmodels `proportion_confint(method="wilson")`.
@@ -24,14 +25,16 @@ pub fn wilson(successes: usize, trials: usize, alpha: f64) -> Result<Interval, E
     wilson_effective(successes as f64 / trials as f64, trials, alpha)
 }
 
-/// Wilson's interval of a share that was measured on correlated rows, with the number of independent units in the
-/// place of the number of trials.
+/// Wilson's interval of a share that was measured on correlated rows, with the number of independent units in
+/// the place of the number of trials.
 ///
-/// With `independent` the number of lesions behind the rows it treats the photographs of one lesion as one, which is
-/// the cautious end: the interval is at least as wide as that of any correlation within lesions of equal size.
+/// With `independent` the number of lesions behind the rows it treats the photographs of one lesion as one,
+/// which is the cautious end: the interval is at least as wide as that of any correlation within lesions of
+/// equal size.
 ///
 /// # Errors
-/// [`Error::Range`] unless `share` is in [0, 1] and `alpha` in (0, 1), [`Error::Count`] for no independent unit.
+/// [`Error::Range`] unless `share` is in [0, 1] and `alpha` in (0, 1), [`Error::Count`] for no independent
+/// unit.
 pub fn wilson_effective(share: f64, independent: usize, alpha: f64) -> Result<Interval, Error> {
     if !(0.0..=1.0).contains(&share) {
         return Err(Error::Range { argument: "share", value: share, expected: "a number from 0 to 1" });
@@ -49,8 +52,8 @@ pub fn wilson_effective(share: f64, independent: usize, alpha: f64) -> Result<In
     Ok(Interval { low, high, alpha, method: IntervalMethod::Wilson })
 }
 
-/// The exact interval of a proportion, two-sided, from counts of independent trials: it misses with probability at
-/// most `alpha`, whatever the proportion.
+/// The exact interval of a proportion, two-sided, from counts of independent trials: it misses with
+/// probability at most `alpha`, whatever the proportion.
 ///
 /// # Errors
 /// As [`wilson`].
@@ -76,7 +79,8 @@ pub fn clopper_pearson(successes: usize, trials: usize, alpha: f64) -> Result<In
 /// The exact one-sided upper bound of a proportion: the `p` at which `successes` or fewer of `trials` have
 /// probability `alpha`, and 1 where everything succeeds.
 ///
-/// It is at most `r` exactly where the binomial test of "the proportion is `r` or more" rejects at level `alpha`.
+/// It is at most `r` exactly where the binomial test of "the proportion is `r` or more" rejects at level
+/// `alpha`.
 ///
 /// # Errors
 /// As [`wilson`].
@@ -97,8 +101,8 @@ pub fn clopper_pearson_upper(successes: usize, trials: usize, alpha: f64) -> Res
         return Ok(1.0);
     }
     let (a, b) = ((successes + 1) as f64, (trials - successes) as f64);
-    // P(X ≤ k | p) = 1 − I_p(k + 1, n − k) = I_{1−p}(n − k, k + 1) falls in p. The interval below is halved until its
-    // ends are neighbours.
+    // P(X ≤ k | p) = 1 − I_p(k + 1, n − k) = I_{1−p}(n − k, k + 1) falls in p. The interval below is halved
+    // until its ends are neighbours.
     let (mut low, mut high) = (successes as f64 / trials as f64, 1.0);
     loop {
         let middle = f64::midpoint(low, high);

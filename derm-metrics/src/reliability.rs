@@ -13,8 +13,8 @@ pub enum Binning {
         /// Number of bins.
         n_bins: usize,
     },
-    /// Rows in rising order of confidence (ties by row) cut into `n_bins` runs, the first N mod `n_bins` of them one
-    /// longer. With fewer rows than bins the last runs are empty.
+    /// Rows in rising order of confidence (ties by row) cut into `n_bins` runs, the first N mod `n_bins` of
+    /// them one longer. With fewer rows than bins the last runs are empty.
     EqualMass {
         /// Number of bins.
         n_bins: usize,
@@ -55,8 +55,8 @@ impl ReliabilityBin {
     }
 }
 
-/// Confidence against accuracy, bin by bin: the numbers of a reliability diagram and of the binned calibration
-/// errors.
+/// Confidence against accuracy, bin by bin: the numbers of a reliability diagram and of the binned
+/// calibration errors.
 ///
 /// ```
 /// use derm_metrics::{Binning, CalibrationNorm, ReliabilityTable};
@@ -77,8 +77,9 @@ impl ReliabilityTable {
     /// Bins rows by `confidence` `[N]` and compares it with whether they are `correct` `[N]`.
     ///
     /// # Errors
-    /// [`Error::Value`] for no rows or other lengths, [`Error::Entry`] for a confidence outside [0, 1] (a rounding
-    /// error of [`ROW_SUM_TOLERANCE`](derm_core::ROW_SUM_TOLERANCE) above 1 passes), [`Error::Count`] for no bins.
+    /// [`Error::Value`] for no rows or other lengths, [`Error::Entry`] for a confidence outside [0, 1] (a
+    /// rounding error of [`ROW_SUM_TOLERANCE`](derm_core::ROW_SUM_TOLERANCE) above 1 passes),
+    /// [`Error::Count`] for no bins.
     pub fn new(confidence: &[f64], correct: &[bool], binning: Binning) -> Result<Self, Error> {
         check_confidence(confidence, correct)?;
         let index = bin_index(confidence, binning)?;
@@ -114,8 +115,8 @@ impl ReliabilityTable {
         Ok(Self { binning, bins: (0..n_bins).map(of_bin).collect() })
     }
 
-    /// The table of the most probable class: confidence is the largest probability, correct is whether its class is
-    /// the target.
+    /// The table of the most probable class: confidence is the largest probability, correct is whether its
+    /// class is the target.
     ///
     /// # Errors
     /// As [`ReliabilityTable::new`], and [`Error::Value`] where the targets do not fit.
@@ -168,7 +169,8 @@ pub(crate) fn bin_index(confidence: &[f64], binning: Binning) -> Result<Vec<usiz
     match binning {
         Binning::Uniform { n_bins } => {
             check_at_least_one("n_bins", n_bins)?;
-            // Zero would come out as bin −1: the conversion saturates at 0 on its side, the minimum on the other.
+            // Zero would come out as bin −1: the conversion saturates at 0 on its side, the minimum on the
+            // other.
             let bin = |&p: &f64| ((p * n_bins as f64).ceil() as usize).saturating_sub(1).min(n_bins - 1);
             Ok(confidence.iter().map(bin).collect())
         }

@@ -9,11 +9,12 @@ use crate::error::check_at_least_one;
 
 /// Which rows the bootstrap draws, replicate by replicate.
 ///
-/// Intervals must count independent units: several photographs of one lesion are not, so [`Resamples::groups`]
-/// draws whole lesions (or patients), and [`Resamples::rows`] serves where every row is its own unit.
+/// Intervals must count independent units: several photographs of one lesion are not, so
+/// [`Resamples::groups`] draws whole lesions (or patients), and [`Resamples::rows`] serves where every row is
+/// its own unit.
 ///
-/// Replicate `b` draws from its own stream `b` of `ChaCha8` under one seed, so the replicates are the same for any
-/// number of threads and on any machine.
+/// Replicate `b` draws from its own stream `b` of `ChaCha8` under one seed, so the replicates are the same
+/// for any number of threads and on any machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resamples {
     num_samples: usize,
@@ -39,8 +40,9 @@ impl Resamples {
         Self::units((0..num_samples).map(|row| vec![row]).collect(), replicates, seed)
     }
 
-    /// Draws of as many groups as there are, with replacement, each with all its rows (the cluster bootstrap).
-    /// `groups` `[N]` names the group of each row. The draw depends on the names and not on the order of the rows.
+    /// Draws of as many groups as there are, with replacement, each with all its rows (the cluster
+    /// bootstrap). `groups` `[N]` names the group of each row. The draw depends on the names and not on the
+    /// order of the rows.
     ///
     /// # Errors
     /// [`Error::Value`] for no rows, [`Error::Count`] for no replicates.
@@ -61,7 +63,8 @@ impl Resamples {
     /// Draws that are given: for each replicate its rows.
     ///
     /// # Errors
-    /// [`Error::Value`] for no replicate or an empty one, [`Error::ResampleRow`] for a row past `num_samples`.
+    /// [`Error::Value`] for no replicate or an empty one, [`Error::ResampleRow`] for a row past
+    /// `num_samples`.
     pub fn given(num_samples: usize, draws: Vec<Vec<usize>>) -> Result<Self, Error> {
         if draws.is_empty() || draws.iter().any(Vec::is_empty) {
             return Err(ValueError::Empty { argument: "resamples" }.into());

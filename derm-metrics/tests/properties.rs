@@ -227,7 +227,8 @@ fn threads_do_not_change_an_interval() {
 
 #[test]
 fn the_draw_is_the_same_on_every_machine() {
-    // Fixed by the seed, the stream and the arithmetic of the crate; a change of any of them changes every interval.
+    // Fixed by the seed, the stream and the arithmetic of the crate; a change of any of them changes every
+    // interval.
     let resamples = Resamples::rows(8, 2, 42).unwrap();
     let drawn: Vec<Vec<u32>> = (0..2).map(|replicate| resamples.multiplicities(replicate)).collect();
     assert_eq!(drawn, DRAWN);

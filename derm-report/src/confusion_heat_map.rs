@@ -3,8 +3,8 @@ use derm_metrics::ConfusionMatrix;
 use crate::svg::{Anchor, Svg, shorten};
 use crate::{Align, Error, Figure, Table};
 
-/// Above this many classes a cell is too small for its number, which then shows only when it is pointed at, and in the
-/// table.
+/// Above this many classes a cell is too small for its number, which then shows only when it is pointed at,
+/// and in the table.
 const MOST_CLASSES_WITH_NUMBERS: usize = 12;
 
 /// How often each class was taken for each: rows true, columns predicted, shaded by the share of the row.
@@ -38,9 +38,11 @@ pub fn confusion_heat_map(matrix: &ConfusionMatrix, labels: &[String]) -> Result
         let note = format!("{} taken for {}: {count} ({share:.3})", labels[row], labels[column]);
         let color = if row == column { "f0" } else { "f1" };
         svg.rect(x, y, (size, size), "cell", 1.0, "");
-        svg.rect(x, y, (size, size), color, share, &note);
+        // Below proportion, so that the few errors that matter can be seen.
+        let shade = share.powf(0.7);
+        svg.rect(x, y, (size, size), color, shade, &note);
         if classes <= MOST_CLASSES_WITH_NUMBERS && count > 0 {
-            let class = if share > 0.55 { "count on" } else { "count" };
+            let class = if shade > 0.6 { "count on" } else { "count" };
             svg.text(x + size / 2.0, y + size / 2.0 + 4.0, Anchor::Middle, class, &count.to_string());
         }
     }
@@ -58,8 +60,8 @@ pub fn confusion_heat_map(matrix: &ConfusionMatrix, labels: &[String]) -> Result
         title: "Confusion matrix".to_owned(),
         svg: svg.finish("Confusion matrix: true classes against predicted ones"),
         legend: Vec::new(),
-        caption: "Number of images of each true class (row) that were predicted as each class (column). The shade is \
-                  the share of the row: blue where right, orange where wrong."
+        caption: "Number of images of each true class (row) that were predicted as each class (column). The stronger the shade, \
+                  the larger the share of the row: blue where right, orange where wrong."
             .to_owned(),
         data,
     })

@@ -1,6 +1,7 @@
 /// Text as it may stand in HTML and SVG, between tags and in quoted attributes.
 ///
-/// Control characters other than tab and line feed have no place in either and become a replacement character.
+/// Control characters other than tab and line feed have no place in either and become a replacement
+/// character.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -52,9 +52,12 @@ impl Frame {
     }
 }
 
-/// Round values of a range, about `count` of them, with labels of as many digits as they need.
+/// Round values of a range, about `count` of them or none at all, with labels of as many digits as they need.
 pub(crate) fn tick_labels(range: (f64, f64), count: usize) -> Vec<(f64, String)> {
-    let rough = (range.1 - range.0) / count.max(1) as f64;
+    if count == 0 {
+        return Vec::new();
+    }
+    let rough = (range.1 - range.0) / count as f64;
     let power = 10.0_f64.powf(rough.log10().floor());
     let step =
         [1.0, 2.0, 5.0, 10.0].into_iter().map(|round| round * power).find(|step| *step >= rough * 0.999);

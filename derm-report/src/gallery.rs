@@ -47,9 +47,10 @@ pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
         for (label, probability) in &item.ranking {
             let _ = write!(
                 html,
-                "<li><span>{}</span><span class=\"num\">{probability:.3}</span><meter min=\"0\" max=\"1\" \
-                 value=\"{probability:.3}\"></meter></li>",
-                escape(label)
+                "<li><span>{}</span><span class=\"num\">{probability:.3}</span><span class=\"meter\"><span \
+                 style=\"width:{:.1}%\"></span></span></li>",
+                escape(label),
+                100.0 * probability.clamp(0.0, 1.0),
             );
         }
         html.push_str("</ol></div></div>\n");

@@ -17,11 +17,12 @@ pub struct LearningCurve {
     pub balanced_accuracy: Vec<f64>,
 }
 
-/// Two figures: the losses and the validation balanced accuracy of several runs against the epoch.
+/// The losses and, where a run has it, the validation balanced accuracy of several runs against the epoch:
+/// one figure each.
 ///
 /// # Errors
-/// [`Error::Empty`] for no runs or no epochs.
-pub fn learning_curves(runs: &[LearningCurve]) -> Result<[Figure; 2], Error> {
+/// [`Error::Empty`] where no run has a training loss.
+pub fn learning_curves(runs: &[LearningCurve]) -> Result<Vec<Figure>, Error> {
     let mut losses = Vec::new();
     let mut accuracies = Vec::new();
     for (color, run) in runs.iter().enumerate() {
@@ -35,20 +36,13 @@ pub fn learning_curves(runs: &[LearningCurve]) -> Result<[Figure; 2], Error> {
             accuracies.push((solid, run.name.clone(), &run.balanced_accuracy));
         }
     }
-    Ok([
-        curves(
-            "Loss",
-            "loss",
-            "Mean loss of each epoch. Losses of different objectives do not compare.",
-            &losses,
-        )?,
-        curves(
-            "Validation balanced accuracy",
-            "balanced accuracy",
-            "Mean recall over the classes on the validation split after each epoch.",
-            &accuracies,
-        )?,
-    ])
+    let caption = "Mean loss of each epoch. Losses of different objectives do not compare.";
+    let mut figures = vec![curves("Loss", "loss", caption, &losses)?];
+    if !accuracies.is_empty() {
+        let caption = "Mean recall over the classes on the validation split after each epoch.";
+        figures.push(curves("Validation balanced accuracy", "balanced accuracy", caption, &accuracies)?);
+    }
+    Ok(figures)
 }
 
 fn curves(

@@ -1,6 +1,6 @@
 use derm_metrics::Evaluation;
 
-use crate::number::{interval, number, optional, with_interval};
+use crate::number::{interval, optional, percent, with_interval};
 use crate::{Align, Error, Table};
 
 /// The standard metrics of one or several models side by side, each with its interval.
@@ -25,18 +25,15 @@ pub fn metric_table(models: &[(&str, &Evaluation)]) -> Result<Table, Error> {
         }
         table.row_of(cells);
     }
-    let coverage =
-        first.metrics.iter().find_map(|metric| metric.interval).map(|interval| 1.0 - interval.alpha);
-    let coverage = coverage.map_or_else(String::new, |coverage| {
-        format!(
-            "In brackets {:.0} % intervals from {} bootstrap replicates that draw lesions. ",
-            100.0 * coverage,
-            first.replicates
-        )
-    });
+    let of_interval = first.metrics.iter().find_map(|metric| metric.interval);
     Ok(table.caption(format!(
-        "{coverage}{} images of {} lesions, {} split. ↑ larger is better, ↓ smaller is better.",
-        first.samples, first.groups, first.role
+        "In brackets {}intervals from {} bootstrap replicates that draw lesions. {} images of {} lesions, {} split. \
+         ↑ larger is better, ↓ smaller is better.",
+        percent(of_interval),
+        first.replicates,
+        first.samples,
+        first.groups,
+        first.role
     )))
 }
 
@@ -47,7 +44,7 @@ pub fn class_table(evaluation: &Evaluation) -> Table {
         ("Images", Align::Right),
         ("Lesions", Align::Right),
         ("Recall", Align::Right),
-        ("95 % interval", Align::Right),
+        ("Interval", Align::Right),
         ("Precision", Align::Right),
         ("F1", Align::Right),
         ("AUROC", Align::Right),
@@ -67,13 +64,11 @@ pub fn class_table(evaluation: &Evaluation) -> Table {
         ]);
     }
     let of_interval = evaluation.classes.iter().find_map(|class| class.recall_interval);
-    let alpha = of_interval.map_or(0.05, |interval| interval.alpha);
-    let caption = format!(
-        "Wilson intervals of miscoverage {} on the number of lesions. Undefined: nothing was there, or nothing was \
-         predicted, to divide by.",
-        number(alpha)
-    );
-    table.caption(caption)
+    table.caption(format!(
+        "{}Wilson intervals on the number of lesions. Undefined: nothing was there, or nothing was predicted, to \
+         divide by.",
+        percent(of_interval)
+    ))
 }
 
 /// `balanced_accuracy` as people write it.
@@ -85,7 +80,7 @@ fn words(name: &str) -> String {
         "macro f1" => "macro F1".to_owned(),
         "nll" => "negative log-likelihood".to_owned(),
         "brier" => "Brier score".to_owned(),
-        "ece" => "calibration error (15 bins)".to_owned(),
+        "ece" => "calibration error".to_owned(),
         _ => spaced,
     }
 }

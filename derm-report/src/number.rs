@@ -12,6 +12,14 @@ pub(crate) fn optional(value: Option<f64>) -> String {
     value.map_or_else(|| UNDEFINED.to_owned(), number)
 }
 
+/// `95 % `, the nominal coverage of an interval; nothing where there is none.
+pub(crate) fn percent(interval: Option<Interval>) -> String {
+    interval.map_or_else(String::new, |interval| {
+        let digits = format!("{:.2}", 100.0 * (1.0 - interval.alpha));
+        format!("{} % ", digits.trim_end_matches('0').trim_end_matches('.'))
+    })
+}
+
 /// `low to high`.
 pub(crate) fn interval(interval: Option<Interval>) -> String {
     interval.map_or_else(

@@ -2,14 +2,15 @@ use derm_metrics::{ClassEvaluation, Evaluation};
 
 use crate::figure::SeriesStyle;
 use crate::frame::Frame;
-use crate::number::{interval, optional, with_interval};
+use crate::number::{interval, optional, percent, with_interval};
 use crate::svg::{Anchor, Svg, shorten};
 use crate::{Align, Error, Figure, Table};
 
 /// Recall of each class with its interval, one mark a model, such as teacher and student.
 ///
 /// # Errors
-/// [`Error::Empty`] for no model or no class, [`Error::Length`] where models differ in their number of classes.
+/// [`Error::Empty`] for no model or no class, [`Error::Length`] where models differ in their number of
+/// classes.
 pub fn recall_comparison(models: &[(&str, &Evaluation)]) -> Result<Figure, Error> {
     let Some((_, first)) = models.first() else {
         return Err(Error::Empty { what: "models to compare" });
@@ -73,9 +74,15 @@ pub fn recall_comparison(models: &[(&str, &Evaluation)]) -> Result<Figure, Error
     Ok(Figure {
         title: "Recall of each class".to_owned(),
         svg: svg.finish("Recall of each class with intervals"),
-        legend: models.iter().enumerate().map(|(index, (name, _))| (style(index), (*name).to_owned())).collect(),
-        caption: "Share of the images of each class that were recognised, with a 95 % interval that counts lesions."
-            .to_owned(),
+        legend: models
+            .iter()
+            .enumerate()
+            .map(|(index, (name, _))| (style(index), (*name).to_owned()))
+            .collect(),
+        caption: format!(
+            "Share of the images of each class that were recognised, with {}intervals that count lesions.",
+            percent(first.classes.iter().find_map(|class| class.recall_interval))
+        ),
         data,
     })
 }

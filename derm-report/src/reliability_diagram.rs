@@ -6,8 +6,8 @@ use crate::number::{number, optional};
 use crate::svg::{Anchor, Svg};
 use crate::{Align, Error, Figure, Table};
 
-/// Confidence against accuracy of each bin, with the share of rows in the bins below: honest confidence lies on the
-/// diagonal.
+/// Confidence against accuracy of each bin, with the share of rows in the bins below: honest confidence lies
+/// on the diagonal.
 ///
 /// `series` names each table, such as `[("before", …), ("after", …)]`.
 ///

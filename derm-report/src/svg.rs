@@ -20,8 +20,8 @@ impl Anchor {
     }
 }
 
-/// A drawing in its own units, which fills the width that the page gives it. Colours come from the page's style by
-/// class, so that it follows the light and the dark scheme.
+/// A drawing in its own units, which fills the width that the page gives it. Colours come from the page's
+/// style by class, so that it follows the light and the dark scheme.
 #[derive(Debug)]
 pub(crate) struct Svg {
     width: f64,

@@ -1,6 +1,6 @@
 use derm_calibration::{AbstainPolicy, Tier, TierFit, TierTable};
 
-use crate::number::{number, optional, with_interval};
+use crate::number::{number, optional, percent, with_interval};
 use crate::{Align, Table};
 
 /// Coverage and risk of each tier on the test lesions beside what was promised.
@@ -41,9 +41,9 @@ pub fn tier_summary(policy: &AbstainPolicy, test: &TierTable) -> Table {
     let config = &policy.config;
     table.caption(format!(
         "Risk of the first tier: a wrong answer; of the second: the true class is not among the three. In brackets exact \
-         {:.0} % intervals, counted in lesions. The promise holds with probability {} over the draw of the {} \
+         {}intervals, counted in lesions. The promise holds with probability {} over the draw of the {} \
          calibration lesions, for each tier.",
-        100.0 * (1.0 - test.alpha),
+        percent(Some(test.tiers[0].coverage_interval)),
         number(1.0 - config.delta),
         policy.fitted_on.groups,
     ))
@@ -72,7 +72,11 @@ fn empty_note(name: &str, fit: &TierFit) -> Option<String> {
 }
 
 fn threshold(score: &str, fit: &TierFit) -> String {
-    fit.threshold.map_or_else(|| "empty".to_owned(), |threshold| format!("{score} ≥ {}", number(threshold)))
+    match fit.threshold {
+        None => "empty".to_owned(),
+        Some(0.0) => "all that is left".to_owned(),
+        Some(threshold) => format!("{score} ≥ {}", number(threshold)),
+    }
 }
 
 fn promise(fit: &TierFit) -> String {

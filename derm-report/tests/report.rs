@@ -158,7 +158,7 @@ fn extremes_are_drawn_inside() {
         balanced_accuracy: vec![0.5],
         ..LearningCurve::default()
     };
-    assert!(matches!(learning_curves(&[gaps.clone()]), Err(Error::Empty { .. })), "no accuracy to draw");
+    assert_eq!(learning_curves(std::slice::from_ref(&gaps)).unwrap().len(), 1, "no accuracy to draw");
     figures.extend(learning_curves(&[gaps, single]).unwrap());
     for figure in figures {
         assert!(!figure.svg().contains("NaN") && !figure.svg().contains("inf"), "{}", figure.title());

@@ -1,5 +1,5 @@
-//! Reads a file of golden cases and compares results with it. The layout is described in the file's own README of
-//! the reference values: datasets, cases with op, params, inputs, expected and tolerance.
+//! Reads a file of golden cases and compares results with it. The layout is described in the file's own
+//! README of the reference values: datasets, cases with op, params, inputs, expected and tolerance.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,8 +124,8 @@ impl Case {
         panic!("{}: unknown value {what:?}", self.name)
     }
 
-    /// Every expected entry is there and right, none is left over, and every param was read. Counts differ by at
-    /// least 1 where they differ, so the tolerance keeps them exact.
+    /// Every expected entry is there and right, none is left over, and every param was read. Counts differ by
+    /// at least 1 where they differ, so the tolerance keeps them exact.
     pub fn check<const N: usize>(&self, got: [(&str, Got); N]) {
         let got = BTreeMap::from(got);
         let unread: Vec<_> = self.params.keys().filter(|key| !self.used.borrow().contains(*key)).collect();

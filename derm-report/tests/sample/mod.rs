@@ -121,17 +121,16 @@ pub fn figures(run: &Run) -> Vec<Figure> {
         validation_loss: decay(1.95, if name == "teacher" { 0.62 } else { 0.7 }),
         balanced_accuracy: decay(0.18, if name == "teacher" { 0.71 } else { 0.66 }),
     });
-    let [loss, accuracy] = learning_curves(&curves).unwrap();
-    vec![
+    let mut figures = vec![
         reliability_diagram(&[("before scaling", &before), ("after scaling", &run.student.reliability)])
             .unwrap(),
         confusion_heat_map(&run.student.confusion, &names).unwrap(),
         recall_comparison(&[("teacher", &run.teacher), ("student", &run.student)]).unwrap(),
         risk_coverage_plot(&[("teacher", &teacher), ("student", &curve)], Some(0.1)).unwrap(),
         tier_coverage(&tiers).unwrap(),
-        loss,
-        accuracy,
-    ]
+    ];
+    figures.extend(learning_curves(&curves).unwrap());
+    figures
 }
 
 pub fn report(run: &Run) -> Report {
