@@ -36,11 +36,28 @@ pub enum ResizeRule {
 /// # Ok::<(), derm_data::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "ResizeFields")]
 pub struct Resize {
     size: usize,
     rule: ResizeRule,
     interpolation: Interpolation,
+}
+
+/// [`Resize`] as it stands in a file, before its ranges are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResizeFields {
+    size: usize,
+    rule: ResizeRule,
+    interpolation: Interpolation,
+}
+
+impl TryFrom<ResizeFields> for Resize {
+    type Error = Error;
+
+    fn try_from(fields: ResizeFields) -> Result<Self, Error> {
+        Self::new(fields.size, fields.rule, fields.interpolation)
+    }
 }
 
 impl Resize {

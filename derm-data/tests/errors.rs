@@ -407,6 +407,12 @@ fn settings_outside_their_range_are_refused() {
             "{size} {rule:?}"
         );
     }
+    let text = r#"{"size": 8, "rule": {"centre_crop": {"crop_pct": 0.875}}, "interpolation": "bicubic"}"#;
+    let resize: Resize = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::from_str::<Resize>(&serde_json::to_string(&resize).unwrap()).unwrap(), resize);
+    for wrong in [text.replace('8', "0"), text.replace("0.875", "1.5"), text.replace("size", "side")] {
+        assert!(serde_json::from_str::<Resize>(&wrong).is_err(), "{wrong}");
+    }
     for normalization in [
         Normalization { mean: [f32::NAN, 0.0, 0.0], std: [1.0; 3] },
         Normalization { mean: [0.0; 3], std: [1.0, 0.0, 1.0] },
