@@ -101,15 +101,17 @@ pub(crate) fn fixed_sequence(
     Ok(fit)
 }
 
-/// The first point that is expected to certify the target where the error rate is the planned one; the last
-/// point where none is, and 0 where there is no point.
+/// The first point that is expected to certify the target where the error rate is the planned one; where none
+/// is, the first that would without any error; else the last. 0 where there is no point.
 fn first_tested(points: &[GridPoint], samples: usize, target_risk: f64, level: f64) -> Result<usize, Error> {
-    for (index, point) in points.iter().enumerate() {
-        let expected = point.expected_share * samples as f64;
-        let (count, errors) =
-            (expected.floor() as usize, (expected * target_risk * PLANNED_RISK).round() as usize);
-        if count > errors && clopper_pearson_upper(errors, count, level)? <= target_risk {
-            return Ok(index);
+    for planned in [PLANNED_RISK, 0.0] {
+        for (index, point) in points.iter().enumerate() {
+            let expected = point.expected_share * samples as f64;
+            let (count, errors) =
+                (expected.floor() as usize, (expected * target_risk * planned).round() as usize);
+            if count > errors && clopper_pearson_upper(errors, count, level)? <= target_risk {
+                return Ok(index);
+            }
         }
     }
     Ok(points.len().saturating_sub(1))
