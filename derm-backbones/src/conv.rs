@@ -14,9 +14,9 @@ const MOST_NUMBERS: usize = 1 << 26;
 ///
 /// What it computes is `burn::tensor::module::conv2d`. In training some shapes are computed as one matrix
 /// product over windows instead, because Burn gets the gradient of the weights by another convolution whose
-/// kernel is the whole output, and that is slow where channels or pixels are few. For a batch of 64 on two CPU
-/// cores (flex, forward and backward): 512 channels of 2×2 pixels 288 → 81 ms, 7×7 over RGB at 64 pixels
-/// 149 → 87 ms, the strided 1×1 shortcut at 16 pixels 14 → 5 ms.
+/// kernel is the whole output, and that is slow where channels or pixels are few. For a batch of 64 on two busy
+/// CPU cores (flex, forward and backward, best of five): 512 channels of 2×2 pixels 155 → 100 ms, 7×7 over RGB at
+/// 64 pixels 149 → 87 ms, the strided 1×1 shortcut at 16 pixels 34 → 9 ms.
 #[derive(Module, Debug)]
 pub(crate) struct Conv2d {
     weight: Param<Tensor<4>>,
