@@ -19,18 +19,25 @@ pub fn confusion_heat_map(matrix: &ConfusionMatrix, labels: &[String]) -> Result
     if labels.len() != classes {
         return Err(Error::Length { what: "labels".to_owned(), got: labels.len(), expected: classes });
     }
-    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).min(16);
-    let (left, top) = (44.0 + 6.6 * longest as f64, 26.0 + 5.0 * longest as f64);
+    // Many classes have small cells, so their labels are small, upright and may be longer.
+    let many = classes > MOST_CLASSES_WITH_NUMBERS;
+    let (letters, letter, class, slant) =
+        if many { (26, 4.4, "tick small", -90.0) } else { (16, 6.6, "tick", -50.0) };
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).min(letters);
+    let (left, top) = (
+        44.0 + letter * longest as f64,
+        if many { 14.0 + letter * longest as f64 } else { 26.0 + 5.0 * longest as f64 },
+    );
     // Room at the right for the last column's slanted label.
-    let size = (480.0 - left - 4.0 - 2.5 * longest as f64) / classes as f64;
+    let size = (480.0 - left - 4.0 - if many { 0.0 } else { 2.5 * longest as f64 }) / classes as f64;
     let side = size * classes as f64;
     let mut svg = Svg::new(480.0, top + side + 30.0);
     let (counts, shares) = (matrix.counts(), matrix.normalized());
     for (index, label) in labels.iter().enumerate() {
         let centre = size * (index as f64 + 0.5);
-        let short = shorten(label, 16);
-        svg.text(left - 8.0, top + centre + 4.0, Anchor::End, "tick", &short);
-        svg.turned_text(left + centre + 3.0, top - 8.0, -50.0, Anchor::Start, "tick", &short);
+        let short = shorten(label, letters);
+        svg.text(left - 8.0, top + centre + if many { 2.5 } else { 4.0 }, Anchor::End, class, &short);
+        svg.turned_text(left + centre + 3.0, top - 8.0, slant, Anchor::Start, class, &short);
     }
     for ((row, column), &count) in counts.indexed_iter() {
         let share = shares[[row, column]];
@@ -41,9 +48,9 @@ pub fn confusion_heat_map(matrix: &ConfusionMatrix, labels: &[String]) -> Result
         // Below proportion, so that the few errors that matter can be seen.
         let shade = share.powf(0.7);
         svg.rect(x, y, (size, size), color, shade, &note);
-        if classes <= MOST_CLASSES_WITH_NUMBERS && count > 0 {
-            let class = if shade > 0.6 { "count on" } else { "count" };
-            svg.text(x + size / 2.0, y + size / 2.0 + 4.0, Anchor::Middle, class, &count.to_string());
+        if !many && count > 0 {
+            let text = if shade > 0.6 { "count on" } else { "count" };
+            svg.text(x + size / 2.0, y + size / 2.0 + 4.0, Anchor::Middle, text, &count.to_string());
         }
     }
     svg.text(left + side / 2.0, top + side + 20.0, Anchor::Middle, "name", "predicted");

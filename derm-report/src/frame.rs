@@ -81,6 +81,6 @@ pub(crate) fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if low > high {
         return (0.0, 1.0);
     }
-    let air = ((high - low) * 0.06).max(1e-3);
+    let air = ((high - low) * 0.06).max(0.05 * high.abs()).max(1e-3);
     (low - air, high + air)
 }

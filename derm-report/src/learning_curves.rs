@@ -4,6 +4,9 @@ use crate::number::number;
 use crate::svg::Svg;
 use crate::{Align, Error, Figure, Table};
 
+/// Above this many epochs dots would run into one another; the line alone is drawn.
+const MOST_EPOCHS_WITH_DOTS: usize = 40;
+
 /// What a training run looked like, epoch by epoch. A value that is not finite leaves a gap.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LearningCurve {
@@ -57,7 +60,7 @@ fn curves(
     }
     let mut svg = Svg::new(480.0, 300.0);
     let y = span(series.iter().flat_map(|(_, _, values)| values.iter().copied()));
-    let x = if epochs == 1 { (0.0, 2.0) } else { (1.0, epochs as f64) };
+    let x = if epochs == 1 { (0.5, 1.5) } else { (1.0, epochs as f64) };
     let frame = Frame { left: 62.0, top: 10.0, width: 404.0, height: 240.0, x, y };
     frame.axes(&mut svg, "epoch", axis, (epochs.min(8), 5));
     let columns = std::iter::once(("Epoch".to_owned(), Align::Right));
@@ -70,16 +73,15 @@ fn curves(
         data.row_of(cells);
     }
     for (style, name, values) in series {
-        let is_drawn = |value: &&[f64]| value[0].is_finite();
         let mut start = 0;
         for piece in values.chunk_by(|a, b| a.is_finite() == b.is_finite()) {
-            if is_drawn(&piece) {
-                let points: Vec<(f64, f64)> = piece
-                    .iter()
-                    .enumerate()
-                    .map(|(offset, &value)| frame.point((start + offset + 1) as f64, value))
-                    .collect();
+            let at = |offset: usize| frame.point((start + offset + 1) as f64, piece[offset]);
+            let points: Vec<(f64, f64)> = (0..piece.len()).map(at).collect();
+            if piece[0].is_finite() {
                 svg.polyline(&points, &format!("line {}", style.stroke()));
+            }
+            // A piece of one point has no line to be seen by.
+            if piece[0].is_finite() && (epochs <= MOST_EPOCHS_WITH_DOTS || piece.len() == 1) {
                 for (offset, (point, value)) in points.iter().zip(piece).enumerate() {
                     let note = format!("{name}, epoch {}: {}", start + offset + 1, number(*value));
                     svg.dot(point.0, point.1, 2.6, &style.fill(), &note);
