@@ -31,6 +31,26 @@ impl BootstrapEstimate {
         let interval = estimate.and(spread.interval);
         Self { metric, estimate, interval, mean: spread.mean, std: spread.std, replicates }
     }
+
+    /// The percentile interval moved down by the replicates' bias, `mean − estimate`, and cut at zero: for
+    /// errors that are never negative, such as a binned calibration error.
+    ///
+    /// A resample repeats rows, so its bins are noisier than those of the data, and noise adds to a calibration
+    /// error without ever cancelling. The plain percentiles of such an error lie too high by about that much, and
+    /// may not even hold the estimate.
+    ///
+    /// # Source
+    /// The bias estimate of Efron and Tibshirani 1993, chapter 10.
+    pub fn shifted_interval(&self) -> Option<Interval> {
+        let (interval, bias) = (self.interval?, self.mean? - self.estimate?);
+        let shifted = |end: f64| (end - bias).max(0.0);
+        Some(Interval {
+            low: shifted(interval.low),
+            high: shifted(interval.high),
+            method: IntervalMethod::ShiftedPercentileBootstrap,
+            ..interval
+        })
+    }
 }
 
 /// Bootstraps metrics of `probabilities` [N, C] and `targets` `[N]`, all on the same replicates and in

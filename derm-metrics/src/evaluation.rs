@@ -48,7 +48,8 @@ pub struct MetricEstimate {
     pub metric: Metric,
     /// Its value; `None` where it is undefined.
     pub value: Option<f64>,
-    /// Cluster-bootstrap percentile interval over the groups.
+    /// Cluster-bootstrap percentile interval over the groups; that of a calibration error is moved by its bias
+    /// ([`BootstrapEstimate::shifted_interval`](crate::BootstrapEstimate::shifted_interval)).
     pub interval: Option<Interval>,
     /// Replicates that left the metric undefined and are not in the interval.
     pub undefined_replicates: usize,
@@ -154,7 +155,10 @@ impl Evaluation {
             name: estimate.metric.to_string(),
             metric: estimate.metric,
             value: estimate.estimate,
-            interval: estimate.interval,
+            interval: match estimate.metric {
+                Metric::Ece { .. } => estimate.shifted_interval(),
+                _ => estimate.interval,
+            },
             undefined_replicates: estimate.replicates.iter().filter(|value| value.is_none()).count(),
         });
         let confusion = ConfusionMatrix::new(probabilities, targets)?;

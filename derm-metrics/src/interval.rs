@@ -11,6 +11,9 @@ pub enum IntervalMethod {
     ClopperPearson,
     /// Percentiles of bootstrap replicates.
     PercentileBootstrap,
+    /// Percentiles of bootstrap replicates, moved by the replicates' bias (their mean − the estimate) and cut
+    /// to the metric's range.
+    ShiftedPercentileBootstrap,
 }
 
 /// A two-sided interval that misses with probability `alpha`.

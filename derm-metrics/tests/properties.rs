@@ -9,6 +9,9 @@ use derm_metrics::{
 };
 use ndarray::Array2;
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rand_core::Rng;
+use rand_chacha::ChaCha8Rng;
 use rayon::ThreadPoolBuilder;
 
 /// Sums of a few dozen terms in another order.
@@ -173,6 +176,28 @@ fn binomial_cdf(k: usize, n: usize, p: f64) -> f64 {
         sum += log_term.exp();
     }
     sum
+}
+
+/// 400 rows whose confidence is honest: their binned calibration error is small, and that of resamples is not.
+#[test]
+fn the_shifted_interval_of_a_calibration_error_holds_the_estimate() {
+    let mut draws = ChaCha8Rng::seed_from_u64(5);
+    let mut uniform = || (draws.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    let mut rows = Vec::new();
+    let mut targets = Vec::new();
+    for _ in 0..400 {
+        let p = 0.5 + 0.5 * uniform();
+        rows.extend([p, 1.0 - p]);
+        targets.push(usize::from(uniform() >= p));
+    }
+    let p = Probabilities::new(Array2::from_shape_vec((400, 2), rows).unwrap()).unwrap();
+    let groups: Vec<String> = (0..400).map(|row| row.to_string()).collect();
+    let resamples = Resamples::groups(&groups, 500, 3).unwrap();
+    let ece = &bootstrap(&p, &targets, &[Metric::Ece { n_bins: 15 }], &resamples, 0.05).unwrap()[0];
+    let (plain, shifted) = (ece.interval.unwrap(), ece.shifted_interval().unwrap());
+    let estimate = ece.estimate.unwrap();
+    assert!(ece.mean.unwrap() > estimate, "resamples are noisier than the data");
+    assert!(shifted.contains(estimate) && shifted.high < plain.high && shifted.low >= 0.0, "{shifted:?}");
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub fn metric_table(models: &[(&str, &Evaluation)]) -> Result<Table, Error> {
     }
     let of_interval = first.metrics.iter().find_map(|metric| metric.interval);
     Ok(table.caption(format!(
-        "In brackets {}intervals from {} bootstrap replicates that draw lesions. {} images of {} lesions, {} split. \
-         ↑ larger is better, ↓ smaller is better.",
+        "In brackets {}intervals from {} bootstrap replicates that draw lesions; that of the calibration error \
+         is moved by the replicates' bias. {} images of {} lesions, {} split. ↑ larger is better, ↓ smaller is better.",
         percent(of_interval),
         first.replicates,
         first.samples,
