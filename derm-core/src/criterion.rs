@@ -30,13 +30,13 @@ use crate::Targets;
 /// }
 /// ```
 pub trait Criterion {
-    /// The loss of each sample, with class weights applied where there are any: logits [.., C] → [N].
+    /// The loss of each sample, with class weights applied where there are any: logits `[.., C]` → `[N]`.
     ///
     /// # Panics
     /// May panic, as Burn's layers do, when shapes disagree.
     fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1>;
 
-    /// The reduced loss: logits [.., C] → [1]. The implementation states its normaliser.
+    /// The reduced loss: logits `[.., C]` → `[1]`. The implementation states its normaliser.
     ///
     /// # Panics
     /// As [`Criterion::per_sample`].

@@ -57,7 +57,7 @@ impl Probabilities {
         self.0.view()
     }
 
-    /// One row, shape [C].
+    /// One row, shape `[C]`.
     ///
     /// # Panics
     /// Where there is no such row.

@@ -8,7 +8,7 @@ use crate::{Probabilities, ValueError};
 /// device.
 #[derive(Debug, Clone)]
 pub enum Targets {
-    /// One class a sample, shape [N], values in 0..C.
+    /// One class a sample, shape `[N]`, values in 0..C.
     Hard(Tensor<1, Int>),
     /// One distribution a sample, shape [N, C], rows that sum to 1 (mixup, differential diagnoses).
     Soft(Tensor<2>),
