@@ -80,7 +80,8 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         if let Some(fitted_on) = calibration.calibrator.view()
             && *fitted_on != config.view
         {
-            let reason = format!("the calibrator was fitted on the view `{fitted_on}`: expected `{}`", config.view);
+            let reason =
+                format!("the calibrator was fitted on the view `{fitted_on}`: expected `{}`", config.view);
             return mismatch(&folder.join(CALIBRATION), reason);
         }
         if config.view != View::Identity {

@@ -26,7 +26,10 @@ pub trait Architecture {
     ///
     /// # Errors
     /// Where the description is impossible.
-    fn init(config: &Self::Config, device: &Device) -> Result<Classifier<Self::Backbone>, derm_backbones::Error>;
+    fn init(
+        config: &Self::Config,
+        device: &Device,
+    ) -> Result<Classifier<Self::Backbone>, derm_backbones::Error>;
 }
 
 /// The workspace's own networks, by name.
@@ -47,7 +50,10 @@ impl Architecture for Named {
         ClassifierConfig { backbone: recipe.backbone.clone(), head }
     }
 
-    fn init(config: &ClassifierConfig, device: &Device) -> Result<Classifier<AnyBackbone>, derm_backbones::Error> {
+    fn init(
+        config: &ClassifierConfig,
+        device: &Device,
+    ) -> Result<Classifier<AnyBackbone>, derm_backbones::Error> {
         config.init(device)
     }
 }

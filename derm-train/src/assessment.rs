@@ -1,6 +1,4 @@
-use derm_calibration::{
-    AbstainConfig, CalibrationRecord, RiskCoverage, TemperatureConfig, TierTable,
-};
+use derm_calibration::{AbstainConfig, CalibrationRecord, RiskCoverage, TemperatureConfig, TierTable};
 use derm_core::{Calibration, Predictions, Test, Validation};
 use derm_metrics::{Evaluation, EvaluationConfig};
 use serde::Serialize;

@@ -94,8 +94,10 @@ impl Checkpoints {
     pub(crate) fn state(path: &Path) -> Result<State, Error> {
         let file = path.join(STATE);
         let text = fs::read_to_string(&file).map_err(FileError::at(&file, "read"))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Error::Checkpoint { path: file, reason: format!("not a training state: {error}") })
+        serde_json::from_str(&text).map_err(|error| Error::Checkpoint {
+            path: file,
+            reason: format!("not a training state: {error}"),
+        })
     }
 
     /// Reads the network, with its parameter ids.

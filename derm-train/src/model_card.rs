@@ -31,7 +31,10 @@ pub(crate) fn model_card(
     line("## Network\n");
     let answers = if recipe.model.use_answers { " and the questionnaire" } else { "" };
     let size = recipe.model.image_size;
-    line(&format!("Reads an image of {size} × {size} pixels{answers}; {} parameters.\n", parameters.trainable));
+    line(&format!(
+        "Reads an image of {size} × {size} pixels{answers}; {} parameters.\n",
+        parameters.trainable
+    ));
     line("## Test metrics\n");
     line("| metric | calibrated | interval |");
     line("|---|---:|---|");
@@ -54,7 +57,9 @@ pub(crate) fn model_card(
         line(&format!("- {note}"));
     }
     line("\n## Limits\n");
-    line("Probabilities and risks hold for data like the test split. Another camera, clinic, skin type or mix");
+    line(
+        "Probabilities and risks hold for data like the test split. Another camera, clinic, skin type or mix",
+    );
     line("of diseases changes them, and classes outside the list above are never recognised as such.");
     // Writing to a String cannot fail.
     let _ = writeln!(card, "\nSeed {}.", recipe.seed);

@@ -6,7 +6,7 @@ use derm_distill::{DistillationObjective, NetworkOutput};
 
 /// What a training step minimises.
 pub trait Objective<B: Backbone> {
-    /// The loss of the network on a batch → [1]. `progress` is the share of the optimizer steps that are done,
+    /// The loss of the network on a batch → `[1]`. `progress` is the share of the optimizer steps that are done,
     /// in [0, 1].
     fn loss(&self, model: &Classifier<B>, batch: &Batch, progress: f64) -> Tensor<1>;
 }

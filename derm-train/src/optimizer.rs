@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::TrainingRecipe;
 
-/// AdamW with decoupled weight decay on matrices and kernels only: biases and the scales of norms (the
+/// `AdamW` with decoupled weight decay on matrices and kernels only: biases and the scales of norms (the
 /// parameters of rank 1) have none, as timm and torchvision's recipes do it.
 pub(crate) fn adamw<M: Module>(recipe: &TrainingRecipe, module: &M) -> ModuleOptimizer {
     let config = AdamWConfig::new().with_epsilon(recipe.adam_epsilon as f32);

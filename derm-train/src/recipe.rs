@@ -125,7 +125,7 @@ pub struct TrainingRecipe {
     pub epochs: usize,
     /// Rows a step; an epoch's last partial batch is dropped, because batch norm needs a full one. Default 64.
     pub batch_size: usize,
-    /// Peak learning rate of AdamW. Default 1e-3.
+    /// Peak learning rate of `AdamW`. Default 1e-3.
     pub learning_rate: f64,
     /// Share of the peak that is left at the end. Default 0.
     pub final_learning_rate_share: f64,
@@ -133,7 +133,7 @@ pub struct TrainingRecipe {
     pub warmup_epochs: f64,
     /// Decoupled weight decay; biases and norms have none. Default 0.01.
     pub weight_decay: f64,
-    /// ε of AdamW. Default 1e-8.
+    /// ε of `AdamW`. Default 1e-8.
     pub adam_epsilon: f64,
     /// The gradient's global L2 norm is cut to this; absent for no cut.
     pub clip_norm: Option<f64>,
@@ -158,10 +158,10 @@ pub struct TrainingRecipe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossName {
-    /// −log p_t.
+    /// `−log p_t`.
     #[default]
     CrossEntropy,
-    /// (1 − p_t)^γ (−log p_t).
+    /// `(1 − p_t)^γ (−log p_t)`.
     Focal,
 }
 
@@ -172,9 +172,9 @@ pub enum ClassWeights {
     /// All classes weigh the same.
     #[default]
     None,
-    /// 1 / n_c.
+    /// `1 / n_c`.
     InverseFrequency,
-    /// 1 / √n_c.
+    /// `1 / √n_c`.
     SqrtInverseFrequency,
 }
 
@@ -345,7 +345,9 @@ impl Recipe {
     /// [`Error::Value`] with the key, the value and the allowed range.
     pub fn validate(&self) -> Result<(), Error> {
         let Self { dataset, model, training, abstention, evaluation, .. } = self;
-        check("name", &self.name, "a name without `/`", |v| !v.trim().is_empty() && !v.contains(['/', '\\']))?;
+        check("name", &self.name, "a name without `/`", |v| {
+            !v.trim().is_empty() && !v.contains(['/', '\\'])
+        })?;
         let needs_root = dataset.source != DatasetSource::Synthetic && dataset.root.is_none();
         check("dataset.root", &"absent", "the dataset's folder", |_| !needs_root)?;
         dataset.synthetic.validate()?;
@@ -356,11 +358,15 @@ impl Recipe {
         check("model.dropout", &model.dropout, "0 to below 1", |v| within(*v, 0.0, 1.0) && *v < 1.0)?;
         check("training.epochs", &training.epochs, "1 or more", |v| *v >= 1)?;
         check("training.batch_size", &training.batch_size, "2 to 65536", |v| (2..=65536).contains(v))?;
-        check("training.learning_rate", &training.learning_rate, "above 0, at most 1", |v| positive(*v) && *v <= 1.0)?;
+        check("training.learning_rate", &training.learning_rate, "above 0, at most 1", |v| {
+            positive(*v) && *v <= 1.0
+        })?;
         let share = training.final_learning_rate_share;
         check("training.final_learning_rate_share", &share, "0 to 1", |v| within(*v, 0.0, 1.0))?;
         let epochs = training.epochs as f64;
-        check("training.warmup_epochs", &training.warmup_epochs, "0 to training.epochs", |v| within(*v, 0.0, epochs))?;
+        check("training.warmup_epochs", &training.warmup_epochs, "0 to training.epochs", |v| {
+            within(*v, 0.0, epochs)
+        })?;
         check("training.weight_decay", &training.weight_decay, "0 to 1", |v| within(*v, 0.0, 1.0))?;
         check("training.adam_epsilon", &training.adam_epsilon, "above 0", |v| positive(*v))?;
         if let Some(norm) = training.clip_norm {
@@ -369,16 +375,21 @@ impl Recipe {
         check("training.focal_gamma", &training.focal_gamma, "0 or more", |v| v.is_finite() && *v >= 0.0)?;
         check("training.label_smoothing", &training.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
         check("training.checkpoint_steps", &training.checkpoint_steps, "1 or more", |v| *v >= 1)?;
-        for (key, risk) in
-            [("abstention.answer_risk", abstention.answer_risk), ("abstention.suggest_risk", abstention.suggest_risk)]
-        {
+        for (key, risk) in [
+            ("abstention.answer_risk", abstention.answer_risk),
+            ("abstention.suggest_risk", abstention.suggest_risk),
+        ] {
             check(key, &risk, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
         }
         check("abstention.delta", &abstention.delta, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
         let replicates = evaluation.bootstrap_replicates;
-        check("evaluation.bootstrap_replicates", &replicates, "2 to 1000000", |v| (2..=1_000_000).contains(v))?;
+        check("evaluation.bootstrap_replicates", &replicates, "2 to 1000000", |v| {
+            (2..=1_000_000).contains(v)
+        })?;
         check("evaluation.confidence", &evaluation.confidence, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
-        check("evaluation.calibration_bins", &evaluation.calibration_bins, "1 to 1000", |v| (1..=1000).contains(v))
+        check("evaluation.calibration_bins", &evaluation.calibration_bins, "1 to 1000", |v| {
+            (1..=1000).contains(v)
+        })
     }
 
     /// The loss that the recipe names, with class weights from the counts of the training rows.

@@ -47,7 +47,11 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[
             NodeError::UnknownField { field, known } => {
                 // The path ends in the unknown key itself where the tracker has seen it.
                 let parent = path.strip_suffix(&field).unwrap_or(&path).trim_end_matches('.');
-                let key = if parent.is_empty() || parent == "." { field.clone() } else { format!("{parent}.{field}") };
+                let key = if parent.is_empty() || parent == "." {
+                    field.clone()
+                } else {
+                    format!("{parent}.{field}")
+                };
                 Error::UnknownKey { origin: origin.to_owned(), key, hint: hint(&field, known) }
             }
             NodeError::Other(reason) => Error::Key { origin: origin.to_owned(), key: path, reason },
@@ -148,9 +152,8 @@ impl<'de> de::Deserializer<'de> for Node {
             },
             Value::String(value) => visitor.visit_string(value),
             Value::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Node))),
-            Value::Object(map) => {
-                visitor.visit_map(MapDeserializer::new(map.into_iter().map(|(key, value)| (key, Node(value)))))
-            }
+            Value::Object(map) => visitor
+                .visit_map(MapDeserializer::new(map.into_iter().map(|(key, value)| (key, Node(value))))),
         }
     }
 
@@ -178,7 +181,9 @@ impl<'de> de::Deserializer<'de> for Node {
                 Some((variant, content)) => visitor.visit_enum(Variant { variant, content }),
                 None => Err(de::Error::custom("expected a name")),
             },
-            other => Err(de::Error::custom(format!("expected a name, or one name with its settings, got {other}"))),
+            other => {
+                Err(de::Error::custom(format!("expected a name, or one name with its settings, got {other}")))
+            }
         }
     }
 
@@ -188,7 +193,7 @@ impl<'de> de::Deserializer<'de> for Node {
     }
 }
 
-impl<'de> IntoDeserializer<'de, NodeError> for Node {
+impl IntoDeserializer<'_, NodeError> for Node {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -194,7 +194,8 @@ fn load_teacher(
     if of_teacher != of_student {
         return Err(Error::TeacherLabels { teacher: of_teacher.to_vec(), student: of_student.to_vec() });
     }
-    let differs = |what, teacher: String, student: String| Err(Error::TeacherInput { what, teacher, student });
+    let differs =
+        |what, teacher: String, student: String| Err(Error::TeacherInput { what, teacher, student });
     if teacher.resize() != prepared.resize {
         let (teacher, student) = (format!("{:?}", teacher.resize()), format!("{:?}", prepared.resize));
         return differs("image size, crop or interpolation", teacher, student);
@@ -238,11 +239,7 @@ struct RolePredictions {
 }
 
 impl RolePredictions {
-    fn new<B: Backbone>(
-        model: &Classifier<B>,
-        prepared: &Prepared,
-        device: &Device,
-    ) -> Result<Self, Error> {
+    fn new<B: Backbone>(model: &Classifier<B>, prepared: &Prepared, device: &Device) -> Result<Self, Error> {
         let Prepared { dataset, split, .. } = prepared;
         let loader = |role| prepared.loader(role);
         Ok(Self {

@@ -1,7 +1,7 @@
 use std::io::Cursor;
 
 use derm_core::SplitRole;
-use derm_data::{ImageSource, Record, RgbPixels, decode_file};
+use derm_data::{Answers, ImageSource, Record, RgbPixels, decode_file};
 use derm_report::{
     GalleryItem, LearningCurve, Report, Section, class_table, confusion_heat_map, learning_curves,
     metric_table, policy_notes, recall_comparison, reliability_diagram, risk_coverage_plot, tier_coverage,
@@ -23,9 +23,11 @@ impl<A: Architecture> Finished<A> {
         let evaluations = others.iter().map(|other| &other.assessment.calibrated);
         let mut models: Vec<_> = names().zip(evaluations).collect();
         models.push((self.recipe.name.as_str(), &assessment.calibrated));
-        let mut curves: Vec<_> = others.iter().map(|other| curve(&other.recipe.name, &other.history)).collect();
+        let mut curves: Vec<_> =
+            others.iter().map(|other| curve(&other.recipe.name, &other.history)).collect();
         curves.push(curve(&self.recipe.name, &self.history));
-        let mut risks: Vec<_> = names().zip(others.iter().map(|other| &other.assessment.risk_coverage)).collect();
+        let mut risks: Vec<_> =
+            names().zip(others.iter().map(|other| &other.assessment.risk_coverage)).collect();
         risks.push((self.recipe.name.as_str(), &assessment.risk_coverage));
         let reliability = [
             ("uncalibrated", &assessment.uncalibrated.reliability),
@@ -40,7 +42,11 @@ impl<A: Architecture> Finished<A> {
         let decisions = decisions
             .table(tier_summary(&assessment.calibration.abstain, &assessment.tiers))
             .figures([risk_coverage_plot(&risks, Some(target))?, tier_coverage(&assessment.tiers)?]);
-        let skipped: Vec<(String, String)> = self.prepared.dataset.skipped().iter()
+        let skipped: Vec<(String, String)> = self
+            .prepared
+            .dataset
+            .skipped()
+            .iter()
             .map(|skipped| (skipped.key.clone(), skipped.reason.clone()))
             .collect();
 
@@ -130,7 +136,7 @@ impl<A: Architecture> Finished<A> {
         for row in chosen {
             let Some(record) = by_id.get(rows.ids()[row].as_str()) else { continue };
             let pixels = pixels(record)?;
-            let answers = if self.recipe.model.use_answers { record.answers.clone() } else { Default::default() };
+            let answers = if self.recipe.model.use_answers { record.answers.clone() } else { Answers::new() };
             let decision = self.predictor.predict(&pixels, &answers)?;
             items.push(GalleryItem {
                 image: png(&pixels, record)?,

@@ -32,7 +32,8 @@ impl fmt::Display for Assessment {
             let coverage = format!("{:5.1} %", 100.0 * outcome.coverage);
             write!(f, "\n  {:<20} {coverage}", outcome.tier.to_string())?;
             if outcome.tier != Tier::Refer {
-                let risk = format!("risk {}  {}", number(outcome.risk), interval(outcome.risk_interval.as_ref()));
+                let risk =
+                    format!("risk {}  {}", number(outcome.risk), interval(outcome.risk_interval.as_ref()));
                 write!(f, "  {risk}")?;
             }
         }

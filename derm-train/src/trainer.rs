@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
 use crate::{Error, Objective, TrainingRecipe, WarmupCosine};
 
-/// The training loop: AdamW, one learning rate a step, checkpoints, exact resume.
+/// The training loop: `AdamW`, one learning rate a step, checkpoints, exact resume.
 ///
 /// Everything that a step depends on is the network, the optimizer's state and the step itself: the order of
 /// the rows, their augmentation, the dropout masks and the learning rate derive from the seed and the step. A
@@ -110,7 +110,9 @@ impl Trainer<'_> {
                 state.batches_done += 1;
                 state.loss_sum += f64::from(value);
                 bar.advance(state.loss_sum / state.batches_done as f64);
-                if state.step.is_multiple_of(self.recipe.checkpoint_steps) && state.batches_done < steps_per_epoch {
+                if state.step.is_multiple_of(self.recipe.checkpoint_steps)
+                    && state.batches_done < steps_per_epoch
+                {
                     state.seconds += clock.elapsed().as_secs_f64();
                     clock = Instant::now();
                     state.optimizer_states = optimizer_states(&optimizer);
