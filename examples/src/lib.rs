@@ -1,6 +1,12 @@
 //! What the example programs share: the device, and how a program ends.
 
+pub mod baselines;
 pub mod quickstart;
+
+/// The programs of the workspace's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
 
 use std::process::ExitCode;
 
