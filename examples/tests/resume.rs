@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 fn recipe(folder: &Path, workers: usize) -> Recipe {
     let mut recipe = Recipe { name: "resume".to_owned(), seed: 11, ..Recipe::default() };
     recipe.output = Some(folder.to_owned());
-    recipe.dataset.synthetic = SyntheticConfig { num_lesions: 84, image_size: 16, ..SyntheticConfig::default() };
+    recipe.dataset.synthetic =
+        SyntheticConfig { num_lesions: 84, image_size: 16, ..SyntheticConfig::default() };
     recipe.dataset.workers = workers;
     recipe.model.backbone = BackboneConfig::Resnet(ResNetConfig {
         block: BlockKind::Basic,
