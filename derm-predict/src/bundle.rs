@@ -18,9 +18,17 @@ pub(crate) const CALIBRATION: &str = "calibration.json";
 const METRICS: &str = "metrics.json";
 const MODEL_CARD: &str = "MODEL_CARD.md";
 
-/// Where the classes of a task stand.
-pub(crate) fn labels_file(task: &str) -> PathBuf {
-    Path::new("labels").join(format!("{task}.txt"))
+/// Where the classes of a task stand; none for a name that is no file's.
+pub(crate) fn labels_file(task: &str) -> Option<String> {
+    let plain = !task.is_empty() && !task.starts_with('.') && !task.contains(['/', '\\', ':', '\0']);
+    plain.then(|| format!("labels/{task}.txt"))
+}
+
+pub(crate) fn no_labels_file(config: PathBuf, task: &str) -> Error {
+    let reason = format!(
+        "the task {task:?} has no labels file: expected the name of one below `labels`, without `.txt`"
+    );
+    Error::Mismatch { path: config, reason }
 }
 
 /// Everything that a prediction depends on, ready to be written as one folder.
@@ -59,13 +67,15 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
     /// Writes the bundle as `folder`, whole or not at all.
     ///
     /// # Errors
-    /// [`Error::File`] where `folder` exists already or cannot be written, [`Error::Backbone`] where the weights
-    /// cannot be saved.
+    /// [`Error::File`] where `folder` exists already or cannot be written, [`Error::Mismatch`] for a task whose name
+    /// cannot be a file's, [`Error::Backbone`] where the weights cannot be saved.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<Manifest, Error> {
         let target = atomic::Folder::new(folder)?;
         let path = target.path();
-        write_json(&path.join(CONFIG), &self.config)?;
-        let labels = path.join(labels_file(&self.config.task));
+        let config = path.join(CONFIG);
+        write_json(&config, &self.config)?;
+        let task = &self.config.task;
+        let labels = path.join(labels_file(task).ok_or_else(|| no_labels_file(config, task))?);
         let wrong = |source| Error::Labels { path: labels.clone(), source };
         self.labels.write(&labels).map_err(wrong)?;
         if let Some(schema) = self.schema {

@@ -88,24 +88,27 @@ impl Manifest {
             return Err(Error::Version { path, got, expected: FORMAT_VERSION });
         }
         let manifest: Self = parse(&text, &path)?;
-        if manifest.digest() != manifest.sha256 {
+        // The text as well as what it says: a byte that means nothing was still changed by someone.
+        if manifest.digest() != manifest.sha256 || manifest.to_json() != text {
             return Err(Error::ChangedFile { path });
         }
-        for (name, expected) in &manifest.files {
-            let path = folder.join(name);
-            if !path.is_file() {
-                return Err(Error::MissingFile { path });
-            }
+        // Only files that lie in the folder are opened, whatever paths a manifest lists.
+        let present = relative_files(folder)?;
+        if let Some(name) = manifest.files.keys().find(|name| !present.contains(name)) {
+            return Err(Error::MissingFile { path: folder.join(name) });
+        }
+        for name in present {
+            let path = folder.join(&name);
+            // A file that nobody vouches for could be read in place of one that was left out.
+            let Some(expected) = manifest.files.get(&name) else {
+                return Err(Error::UnlistedFile { path });
+            };
             let (sha256, size) = sha256_file(&path)?;
             if (FileDigest { size, sha256 }) != *expected {
                 return Err(Error::ChangedFile { path });
             }
         }
-        // A file that nobody vouches for could be read in place of one that was left out.
-        match relative_files(folder)?.into_iter().find(|name| !manifest.files.contains_key(name)) {
-            None => Ok(manifest),
-            Some(name) => Err(Error::UnlistedFile { path: folder.join(name) }),
-        }
+        Ok(manifest)
     }
 
     fn digest(&self) -> String {

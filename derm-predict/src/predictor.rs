@@ -13,7 +13,7 @@ use derm_data::{
 use ndarray::Array2;
 use serde::de::DeserializeOwned;
 
-use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, WEIGHTS, labels_file};
+use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, WEIGHTS, labels_file, no_labels_file};
 use crate::manifest::{Manifest, parse};
 use crate::{BundleConfig, ClassProbability, Decision, Error};
 
@@ -58,7 +58,11 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         let folder = folder.as_ref();
         let manifest = Manifest::verify(folder)?;
         let config: BundleConfig<M> = read_json(&folder.join(CONFIG))?;
-        let path = folder.join(labels_file(&config.task));
+        let labels_file = labels_file(&config.task).filter(|name| manifest.files.contains_key(name));
+        let Some(labels_file) = labels_file else {
+            return Err(no_labels_file(folder.join(CONFIG), &config.task));
+        };
+        let path = folder.join(labels_file);
         let labels = LabelMap::read(&path).map_err(|source| Error::Labels { path: path.clone(), source })?;
         let schema = folder.join(FEATURE_SCHEMA);
         let schema = schema.is_file().then(|| FeatureSchema::read(schema)).transpose()?;
@@ -76,6 +80,17 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         if width != model.num_answers() {
             let reason = format!("encodes {width:?} answers: the network reads {:?}", model.num_answers());
             return mismatch(&folder.join(FEATURE_SCHEMA), reason);
+        }
+        let fitted: Vec<&str> =
+            calibration.abstain.expected.classes.iter().map(|class| class.label.as_str()).collect();
+        if fitted != labels.names() {
+            let reason = format!("fitted on the classes {fitted:?}: expected {:?}", labels.names());
+            return mismatch(&folder.join(CALIBRATION), reason);
+        }
+        let (split, expected) = (&calibration.abstain.fitted_on.split_hash, &manifest.provenance.split_hash);
+        if split != expected {
+            let reason = format!("fitted on the split {split}: the model's is {expected}");
+            return mismatch(&folder.join(CALIBRATION), reason);
         }
         if let Some(fitted_on) = calibration.calibrator.view()
             && *fitted_on != config.view

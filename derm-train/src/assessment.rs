@@ -1,5 +1,5 @@
 use derm_calibration::{AbstainConfig, CalibrationRecord, RiskCoverage, TemperatureConfig, TierTable};
-use derm_core::{Calibration, Predictions, Test, Validation};
+use derm_core::{Calibration, PredictionMetadata, Predictions, Role, Test, Validation};
 use derm_metrics::{Evaluation, EvaluationConfig};
 use serde::Serialize;
 
@@ -26,7 +26,8 @@ impl Assessment {
     /// Fits the calibrator and the policy, and measures both on the test split.
     ///
     /// # Errors
-    /// Where the tables come from different splits or a number cannot be computed.
+    /// [`Error::Predictions`] where the tables come from different splits, [`Error::Tables`] where they differ in
+    /// classes, task or view, and where a number cannot be computed.
     pub fn new(
         validation: &Predictions<Validation>,
         calibration: &Predictions<Calibration>,
@@ -35,8 +36,8 @@ impl Assessment {
         evaluation: &EvaluationRecipe,
         seed: u64,
     ) -> Result<Self, Error> {
-        calibration.check_split(validation.split_hash())?;
-        test.check_split(validation.split_hash())?;
+        check_same_model(validation, calibration)?;
+        check_same_model(validation, test)?;
         let temperature =
             TemperatureConfig { n_bins: evaluation.calibration_bins, ..TemperatureConfig::default() };
         let AbstentionRecipe { answer_risk, suggest_risk, delta } = *abstention;
@@ -57,5 +58,24 @@ impl Assessment {
             risk_coverage: RiskCoverage::top_label(&probabilities, test.targets())?,
             calibration: record,
         })
+    }
+}
+
+/// Whether two tables can be of one model on one split.
+fn check_same_model<R: Role>(
+    validation: &Predictions<Validation>,
+    other: &Predictions<R>,
+) -> Result<(), Error> {
+    other.check_split(validation.split_hash())?;
+    let (got, expected) = (other.metadata(), validation.metadata());
+    let labels = |metadata: &PredictionMetadata| metadata.labels.names().join(", ");
+    let aspects = [
+        ("classes", labels(got), labels(expected)),
+        ("task", got.task.clone(), expected.task.clone()),
+        ("view", got.view.to_string(), expected.view.to_string()),
+    ];
+    match aspects.into_iter().find(|(_, got, expected)| got != expected) {
+        None => Ok(()),
+        Some((what, got, expected)) => Err(Error::Tables { role: R::ROLE, what, got, expected }),
     }
 }

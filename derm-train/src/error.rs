@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use derm_core::{FileError, LabelError, PredictionsError, TapError, ValueError};
+use derm_core::{FileError, LabelError, PredictionsError, SplitRole, TapError, ValueError};
 
 /// What can go wrong in a training run.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,14 @@ pub enum Error {
         /// The allowed range.
         expected: &'static str,
     },
+    /// A section whose values are impossible by the rules of the crate that reads it.
+    #[error("`{section}`: {source}")]
+    Section {
+        /// The section with its path.
+        section: &'static str,
+        /// What is wrong.
+        source: Box<Self>,
+    },
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] derm_data::Error),
@@ -96,10 +104,18 @@ pub enum Error {
     NotFinite {
         /// Optimizer step, from 0.
         step: usize,
-        /// Epoch, from 0.
+        /// Epoch, from 1.
         epoch: usize,
         /// The loss.
         value: f32,
+    },
+    /// A weight is NaN or infinite where a checkpoint was due. The checkpoints written before stay as they are.
+    #[error("after {step} steps `{parameter}` holds a NaN or an infinity; the last checkpoint is untouched")]
+    WeightNotFinite {
+        /// Optimizer steps done.
+        step: usize,
+        /// The parameter's path in the network.
+        parameter: String,
     },
     /// The training split is smaller than one batch.
     #[error("the training split has {rows} rows: expected at least one batch of {batch_size}")]
@@ -116,6 +132,12 @@ pub enum Error {
         folder: PathBuf,
         /// What differs.
         key: String,
+    },
+    /// Another process writes into the run folder.
+    #[error("{} is in use by another process", folder.display())]
+    Busy {
+        /// The run folder.
+        folder: PathBuf,
     },
     /// A checkpoint that does not load, or is not of this network.
     #[error("checkpoint {}: {reason}", path.display())]
@@ -142,6 +164,20 @@ pub enum Error {
         id: String,
         /// What the encoder says.
         reason: String,
+    },
+    /// Tables of predictions that should be of one model differ in their classes, task or view.
+    #[error(
+        "the {role} predictions differ from the validation predictions in their {what}: {got}, expected {expected}"
+    )]
+    Tables {
+        /// Role of the table.
+        role: SplitRole,
+        /// What differs.
+        what: &'static str,
+        /// The table's.
+        got: String,
+        /// The validation table's.
+        expected: String,
     },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]

@@ -66,9 +66,10 @@ mod tests {
             let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
             let mut gradients = GradientsParams::from_grads(layer.forward(x).sum().backward(), &layer);
             clip_global_norm(&mut gradients, &layer, max_norm);
-            let weight = gradients.get::<2>(layer.weight.id).unwrap().into_data().to_vec::<f32>().unwrap();
+            let weight =
+                gradients.get::<2>(layer.weight.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
             let bias = gradients.get::<1>(layer.bias.as_ref().unwrap().id).unwrap();
-            (weight, bias.into_data().to_vec::<f32>().unwrap())
+            (weight, bias.into_data().try_to_vec::<f32>().unwrap())
         };
         let (weight, bias) = gradients(100.0);
         assert_eq!((weight, bias), (vec![3.0, 3.0, 4.0, 4.0], vec![1.0, 1.0]));

@@ -4,6 +4,7 @@ mod architecture;
 mod assessment;
 mod checkpoint;
 mod error;
+mod finite;
 mod gradient_norm;
 mod history;
 mod inference;

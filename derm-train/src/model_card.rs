@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 
 use derm_backbones::ParameterCount;
+use derm_calibration::{AbstainPolicy, SuggestScore};
+use derm_report::policy_notes;
 
 use crate::{Assessment, Prepared, Recipe};
 
@@ -53,8 +55,8 @@ pub(crate) fn model_card(
         evaluation.confidence,
     ));
     line("## When it answers\n");
-    for note in derm_report::policy_notes(&assessment.calibration.abstain) {
-        line(&format!("- {note}"));
+    for text in when_it_answers(&assessment.calibration.abstain) {
+        line(&text);
     }
     line("\n## Limits\n");
     line(
@@ -64,4 +66,43 @@ pub(crate) fn model_card(
     // Writing to a String cannot fail.
     let _ = writeln!(card, "\nSeed {}.", recipe.seed);
     card
+}
+
+/// What the policy promises and what it was seen to do, a table with a line a tier.
+fn when_it_answers(policy: &AbstainPolicy) -> Vec<String> {
+    let AbstainPolicy { thresholds, config, fitted_on, expected, .. } = policy;
+    let mut lines = vec![
+        format!(
+            "Thresholds were chosen on {} lesions or patients of the {} split, one image each. Each promise fails with \
+             probability at most {} over the choice of those.\n",
+            fitted_on.groups, fitted_on.role, config.delta,
+        ),
+        "| tier | where | promised risk | expected share of cases |".to_owned(),
+        "|---|---|---:|---:|".to_owned(),
+    ];
+    let of_answer = ("answer", "the confidence", thresholds.answer(), config.answer_risk);
+    let suggest_score = match thresholds.suggest_score() {
+        SuggestScore::Confidence => "the confidence",
+        SuggestScore::Top3Mass => "the sum of the three largest probabilities",
+    };
+    let of_suggest = ("suggest three", suggest_score, thresholds.suggest(), config.suggest_risk);
+    for ((tier, score, threshold, risk), outcome) in [of_answer, of_suggest].into_iter().zip(&expected.tiers)
+    {
+        lines.push(match threshold {
+            Some(threshold) => {
+                format!(
+                    "| {tier} | {score} is at least {threshold:.4} | at most {risk} | {:.3} |",
+                    outcome.coverage
+                )
+            }
+            None => format!("| {tier} | never | | {:.3} |", outcome.coverage),
+        });
+    }
+    lines.push(format!("| refer | else | | {:.3} |", expected.tiers[2].coverage));
+    let notes = policy_notes(policy);
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(notes.into_iter().map(|note| format!("- {note}")));
+    }
+    lines
 }

@@ -50,7 +50,7 @@ impl Prepared {
         }
         // The whole image is shown to the network, squashed to a square: lesions reach to the border.
         let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;
-        let budget = section.cache_mib << 20;
+        let budget = section.cache_mib.saturating_mul(1 << 20);
         let cache = Arc::new(dataset.load_pixels(resize, section.unreadable, budget)?);
         let split = Split::stratified(&dataset, &section.split)?;
         dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;

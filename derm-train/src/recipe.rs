@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use derm_backbones::BackboneConfig;
 use derm_core::{Interpolation, Normalization};
-use derm_data::{Augmentation, SplitConfig, SyntheticConfig, UnreadablePolicy};
-use derm_distill::AttentionConfig;
+use derm_data::{Augmentation, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy};
+use derm_distill::{AttentionConfig, DistillationConfig};
 use derm_losses::{
     ClassificationLossConfig, CrossEntropyLossConfig, FocalLossConfig, WeightNormalization, WeightScheme,
     class_weights,
@@ -90,7 +90,7 @@ pub struct ModelRecipe {
     pub interpolation: Interpolation,
     /// Whether the questionnaire goes in. Default false.
     pub use_answers: bool,
-    /// Widths of the questionnaire encoder's layers. Default 64 and 32.
+    /// Widths of the questionnaire encoder's layers, where there is one. Default 64 and 32.
     pub answers_widths: Vec<usize>,
     /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
     pub dropout: f64,
@@ -139,7 +139,7 @@ pub struct TrainingRecipe {
     pub clip_norm: Option<f64>,
     /// `cross_entropy` (default) or `focal`.
     pub loss: LossName,
-    /// γ of the focal loss, ≥ 0. Default 2.
+    /// γ of the focal loss, ≥ 0; only `focal` reads it. Default 2.
     pub focal_gamma: f64,
     /// ε of label smoothing. Default 0.
     pub label_smoothing: f64,
@@ -184,13 +184,13 @@ pub enum ClassWeights {
 pub struct DistillationRecipe {
     /// Bundle of the teacher.
     pub teacher: PathBuf,
-    /// Weight of the loss against the labels.
-    #[serde(default = "one")]
+    /// Weight of the loss against the labels. Default 0.5.
+    #[serde(default = "half")]
     pub hard_weight: f64,
-    /// Weight of T² KL(teacher ‖ student).
-    #[serde(default = "one")]
+    /// Weight of T² KL(teacher ‖ student). Default 0.5.
+    #[serde(default = "half")]
     pub kd_weight: f64,
-    /// T, positive.
+    /// T, positive. Default 4.
     #[serde(default = "four")]
     pub temperature: f64,
     /// Attention transfer; absent for none.
@@ -198,8 +198,8 @@ pub struct DistillationRecipe {
     pub attention: Option<AttentionConfig>,
 }
 
-fn one() -> f64 {
-    1.0
+fn half() -> f64 {
+    0.5
 }
 
 fn four() -> f64 {
@@ -342,54 +342,20 @@ impl Recipe {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Value`] with the key, the value and the allowed range.
+    /// [`Error::Value`] with the key, the value and the allowed range; [`Error::Section`] for what another crate
+    /// refuses.
     pub fn validate(&self) -> Result<(), Error> {
-        let Self { dataset, model, training, abstention, evaluation, .. } = self;
-        check("name", &self.name, "a name without `/`", |v| {
-            !v.trim().is_empty() && !v.contains(['/', '\\'])
-        })?;
-        let needs_root = dataset.source != DatasetSource::Synthetic && dataset.root.is_none();
-        check("dataset.root", &"absent", "the dataset's folder", |_| !needs_root)?;
-        dataset.synthetic.validate()?;
-        check("dataset.workers", &dataset.workers, "0 to 64", |v| *v <= 64)?;
-        check("dataset.prefetch", &dataset.prefetch, "1 to 1024", |v| (1..=1024).contains(v))?;
-        check("model.image_size", &model.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
-        model.backbone.validate()?;
-        check("model.dropout", &model.dropout, "0 to below 1", |v| within(*v, 0.0, 1.0) && *v < 1.0)?;
-        check("training.epochs", &training.epochs, "1 or more", |v| *v >= 1)?;
-        check("training.batch_size", &training.batch_size, "2 to 65536", |v| (2..=65536).contains(v))?;
-        check("training.learning_rate", &training.learning_rate, "above 0, at most 1", |v| {
-            positive(*v) && *v <= 1.0
-        })?;
-        let share = training.final_learning_rate_share;
-        check("training.final_learning_rate_share", &share, "0 to 1", |v| within(*v, 0.0, 1.0))?;
-        let epochs = training.epochs as f64;
-        check("training.warmup_epochs", &training.warmup_epochs, "0 to training.epochs", |v| {
-            within(*v, 0.0, epochs)
-        })?;
-        check("training.weight_decay", &training.weight_decay, "0 to 1", |v| within(*v, 0.0, 1.0))?;
-        check("training.adam_epsilon", &training.adam_epsilon, "above 0", |v| positive(*v))?;
-        if let Some(norm) = training.clip_norm {
-            check("training.clip_norm", &norm, "above 0", |v| positive(*v))?;
+        let plain =
+            |name: &String| !name.trim().is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+        check("name", &self.name, "a name without `/` that begins with no dot", plain)?;
+        self.dataset.validate()?;
+        self.model.validate()?;
+        self.training.validate()?;
+        if let Some(distillation) = &self.distillation {
+            distillation.objective().validate().map_err(section("distillation"))?;
         }
-        check("training.focal_gamma", &training.focal_gamma, "0 or more", |v| v.is_finite() && *v >= 0.0)?;
-        check("training.label_smoothing", &training.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
-        check("training.checkpoint_steps", &training.checkpoint_steps, "1 or more", |v| *v >= 1)?;
-        for (key, risk) in [
-            ("abstention.answer_risk", abstention.answer_risk),
-            ("abstention.suggest_risk", abstention.suggest_risk),
-        ] {
-            check(key, &risk, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
-        }
-        check("abstention.delta", &abstention.delta, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
-        let replicates = evaluation.bootstrap_replicates;
-        check("evaluation.bootstrap_replicates", &replicates, "2 to 1000000", |v| {
-            (2..=1_000_000).contains(v)
-        })?;
-        check("evaluation.confidence", &evaluation.confidence, "between 0 and 1", |v| *v > 0.0 && *v < 1.0)?;
-        check("evaluation.calibration_bins", &evaluation.calibration_bins, "1 to 1000", |v| {
-            (1..=1000).contains(v)
-        })
+        self.abstention.validate()?;
+        self.evaluation.validate()
     }
 
     /// The loss that the recipe names, with class weights from the counts of the training rows.
@@ -424,12 +390,124 @@ impl Recipe {
     }
 }
 
+impl DatasetRecipe {
+    fn validate(&self) -> Result<(), Error> {
+        let root = self.root.as_ref().map_or("absent".to_owned(), |root| root.display().to_string());
+        match self.source {
+            DatasetSource::Synthetic => {
+                check("dataset.root", &root, "absent, because the synthetic dataset is drawn", |_| {
+                    self.root.is_none()
+                })?;
+            }
+            DatasetSource::Ham10000 => {
+                check("dataset.root", &root, "the dataset's folder", |_| self.root.is_some())?;
+            }
+        }
+        self.synthetic.validate().map_err(section("dataset.synthetic"))?;
+        let SplitFractions { train, validation, calibration, test } = self.split.fractions;
+        for (key, share) in [
+            ("dataset.split.fractions.train", train),
+            ("dataset.split.fractions.validation", validation),
+            ("dataset.split.fractions.calibration", calibration),
+            ("dataset.split.fractions.test", test),
+        ] {
+            check(key, &share, "between 0 and 1", |v| open_unit(*v))?;
+        }
+        let sum = train + validation + calibration + test;
+        check("dataset.split.fractions", &sum, "fractions that sum to 1", |v| {
+            (v - 1.0).abs() <= SHARES_TOLERANCE
+        })?;
+        check("dataset.workers", &self.workers, "0 to 64", |v| *v <= 64)?;
+        check("dataset.prefetch", &self.prefetch, "1 to 1024", |v| (1..=1024).contains(v))?;
+        check("dataset.cache_mib", &self.cache_mib, "0 to 16777216", |v| *v <= 1 << 24)
+    }
+}
+
+impl ModelRecipe {
+    fn validate(&self) -> Result<(), Error> {
+        self.backbone.validate().map_err(section("model.backbone"))?;
+        check("model.image_size", &self.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
+        let widths = format!("{:?}", self.answers_widths);
+        let sizes =
+            !self.answers_widths.is_empty() && self.answers_widths.iter().all(|w| (1..=65536).contains(w));
+        check("model.answers_widths", &widths, "one or more, each 1 to 65536", |_| sizes)?;
+        check("model.dropout", &self.dropout, "0 to below 1", |v| (0.0..1.0).contains(v))
+    }
+}
+
+impl TrainingRecipe {
+    fn validate(&self) -> Result<(), Error> {
+        check("training.epochs", &self.epochs, "1 to 1000000", |v| (1..=1_000_000).contains(v))?;
+        check("training.batch_size", &self.batch_size, "2 to 65536", |v| (2..=65536).contains(v))?;
+        check("training.learning_rate", &self.learning_rate, "above 0, at most 1", |v| {
+            *v > 0.0 && *v <= 1.0
+        })?;
+        let share = self.final_learning_rate_share;
+        check("training.final_learning_rate_share", &share, "0 to 1", |v| within(*v, 0.0, 1.0))?;
+        let epochs = self.epochs as f64;
+        check("training.warmup_epochs", &self.warmup_epochs, "0 to training.epochs", |v| {
+            within(*v, 0.0, epochs)
+        })?;
+        check("training.weight_decay", &self.weight_decay, "0 to 1", |v| within(*v, 0.0, 1.0))?;
+        // Burn computes in f32: a smaller ε would be 0 there, a larger one infinite.
+        let single = |v: &f64| within(*v, f64::from(f32::MIN_POSITIVE), 1.0);
+        check("training.adam_epsilon", &self.adam_epsilon, "1.2e-38 to 1", single)?;
+        if let Some(norm) = self.clip_norm {
+            check("training.clip_norm", &norm, "above 0", |v| v.is_finite() && *v > 0.0)?;
+        }
+        check("training.focal_gamma", &self.focal_gamma, "0 or more", |v| v.is_finite() && *v >= 0.0)?;
+        check("training.label_smoothing", &self.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
+        self.augmentation.validate().map_err(section("training.augmentation"))?;
+        check("training.checkpoint_steps", &self.checkpoint_steps, "1 or more", |v| *v >= 1)
+    }
+}
+
+impl DistillationRecipe {
+    /// The objective that the section describes.
+    pub fn objective(&self) -> DistillationConfig {
+        DistillationConfig {
+            hard_weight: self.hard_weight,
+            kd_weight: self.kd_weight,
+            temperature: self.temperature,
+            attention: self.attention.clone(),
+            ..DistillationConfig::default()
+        }
+    }
+}
+
+impl AbstentionRecipe {
+    fn validate(&self) -> Result<(), Error> {
+        let Self { answer_risk, suggest_risk, delta } = *self;
+        check("abstention.answer_risk", &answer_risk, "between 0 and 1", |v| open_unit(*v))?;
+        check("abstention.suggest_risk", &suggest_risk, "between 0 and 1", |v| open_unit(*v))?;
+        check("abstention.delta", &delta, "between 0 and 1", |v| open_unit(*v))
+    }
+}
+
+impl EvaluationRecipe {
+    fn validate(&self) -> Result<(), Error> {
+        let replicates = self.bootstrap_replicates;
+        check("evaluation.bootstrap_replicates", &replicates, "2 to 1000000", |v| {
+            (2..=1_000_000).contains(v)
+        })?;
+        check("evaluation.confidence", &self.confidence, "between 0 and 1", |v| open_unit(*v))?;
+        check("evaluation.calibration_bins", &self.calibration_bins, "1 to 1000", |v| (1..=1000).contains(v))
+    }
+}
+
+/// How far the sum of the shares may be from 1: decimal fractions are not exact in binary.
+const SHARES_TOLERANCE: f64 = 1e-6;
+
 fn within(value: f64, low: f64, high: f64) -> bool {
     (low..=high).contains(&value)
 }
 
-fn positive(value: f64) -> bool {
-    value.is_finite() && value > 0.0
+fn open_unit(value: f64) -> bool {
+    value > 0.0 && value < 1.0
+}
+
+fn section<E: Into<Error>>(section: &'static str) -> impl FnOnce(E) -> Error {
+    move |source| Error::Section { section, source: Box::new(source.into()) }
 }
 
 fn check<T: std::fmt::Display>(

@@ -1,14 +1,18 @@
 //! Reads a recipe: YAML, then `key.path=value` overrides, then a typed structure in which every unknown key is
 //! an error that names the nearest known one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use derm_core::FileError;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, DeserializeOwned, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
-use serde_json::{Map, Value};
+use serde::de::{
+    self, DeserializeOwned, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess,
+    Visitor,
+};
+use serde::{Deserialize, Deserializer};
 
 use crate::Error;
 
@@ -28,30 +32,30 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Re
 /// The same on a text; `origin` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[String]) -> Result<T, Error> {
     let not_yaml = |reason: String| Error::Yaml { origin: origin.to_owned(), reason };
-    let mut root: Value = if text.trim().is_empty() {
-        Value::Object(Map::new())
+    let mut root: Node = if text.trim().is_empty() {
+        Node::Null
     } else {
         serde_saphyr::from_str(text).map_err(|error| not_yaml(error.to_string()))?
     };
-    if !root.is_object() {
-        return Err(not_yaml("expected a mapping of keys to values".to_owned()));
+    // A file of comments alone says nothing.
+    if matches!(root, Node::Null) {
+        root = Node::Mapping(BTreeMap::new());
+    }
+    if !matches!(root, Node::Mapping(_)) {
+        return Err(not_yaml(format!("expected a mapping of keys to values, got {root}")));
     }
     for text in overrides {
         set(&mut root, text)?;
     }
     let mut track = serde_path_to_error::Track::new();
-    let node = serde_path_to_error::Deserializer::new(Node(root), &mut track);
+    let node = serde_path_to_error::Deserializer::new(root, &mut track);
     T::deserialize(node).map_err(|error| {
         let path = track.path().to_string();
         match error {
             NodeError::UnknownField { field, known } => {
                 // The path ends in the unknown key itself where the tracker has seen it.
                 let parent = path.strip_suffix(&field).unwrap_or(&path).trim_end_matches('.');
-                let key = if parent.is_empty() || parent == "." {
-                    field.clone()
-                } else {
-                    format!("{parent}.{field}")
-                };
+                let key = if parent.is_empty() { field.clone() } else { format!("{parent}.{field}") };
                 Error::UnknownKey { origin: origin.to_owned(), key, hint: hint(&field, known) }
             }
             NodeError::Other(reason) => Error::Key { origin: origin.to_owned(), key: path, reason },
@@ -72,34 +76,29 @@ fn hint(field: &str, known: &[&str]) -> String {
     }
 }
 
-fn set(root: &mut Value, text: &str) -> Result<(), Error> {
+fn set(root: &mut Node, text: &str) -> Result<(), Error> {
     let wrong = |reason: &str| Error::Override { text: text.to_owned(), reason: reason.to_owned() };
     let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected key.path=value"))?;
-    let value: Value = if value.is_empty() {
-        Value::Null
+    let value: Node = if value.is_empty() {
+        Node::Null
     } else {
         serde_saphyr::from_str(value).map_err(|error| wrong(&error.to_string()))?
     };
     let mut node = root;
-    let mut keys = path.split('.').peekable();
-    while let Some(key) = keys.next() {
+    for key in path.split('.') {
         if key.is_empty() {
             return Err(wrong("a key is empty"));
         }
         // A section that the file leaves out, or sets to null, is opened by the override.
-        if node.is_null() {
-            *node = Value::Object(Map::new());
+        if matches!(node, Node::Null) {
+            *node = Node::Mapping(BTreeMap::new());
         }
-        let Value::Object(map) = node else {
+        let Node::Mapping(map) = node else {
             return Err(wrong(&format!("`{key}` lies below a value that is no mapping")));
         };
-        let entry = map.entry(key).or_insert(Value::Null);
-        if keys.peek().is_none() {
-            *entry = value;
-            return Ok(());
-        }
-        node = entry;
+        node = map.entry(key.to_owned()).or_insert(Node::Null);
     }
+    *node = value;
     Ok(())
 }
 
@@ -126,6 +125,15 @@ impl de::Error for NodeError {
         Self::Other(reason.to_string())
     }
 
+    fn invalid_type(got: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = expected.to_string();
+        let expected = if expected.starts_with("struct ") { "a section of keys" } else { &expected };
+        match got {
+            Unexpected::Unit => Self::Other(format!("expected {expected}, got nothing")),
+            got => Self::Other(format!("expected {expected}, got {got}")),
+        }
+    }
+
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
         Self::UnknownField { field: field.to_owned(), known }
     }
@@ -135,30 +143,120 @@ impl de::Error for NodeError {
     }
 }
 
-/// A JSON value that deserialises with [`NodeError`].
-struct Node(Value);
+/// A value of a YAML file, which deserialises with [`NodeError`]. Unlike JSON's it keeps `.nan` and `.inf`, so that
+/// they are refused as values and never taken for an absent one.
+#[derive(Debug, Clone)]
+enum Node {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Mapping(BTreeMap<String, Node>),
+}
 
-impl<'de> de::Deserializer<'de> for Node {
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("nothing"),
+            Self::Bool(value) => write!(f, "`{value}`"),
+            Self::Unsigned(value) => write!(f, "`{value}`"),
+            Self::Signed(value) => write!(f, "`{value}`"),
+            Self::Float(value) => write!(f, "`{value}`"),
+            Self::Text(value) => write!(f, "{value:?}"),
+            Self::List(_) => f.write_str("a list"),
+            Self::Mapping(_) => f.write_str("a mapping"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Unsigned(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(u64::try_from(value).map_or(Node::Signed(value), Node::Unsigned))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Node::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, Node>()? {
+            if values.contains_key(&key) {
+                return Err(de::Error::custom(format!("the key `{key}` stands twice")));
+            }
+            values.insert(key, value);
+        }
+        Ok(Node::Mapping(values))
+    }
+}
+
+impl<'de> Deserializer<'de> for Node {
     type Error = NodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        match self.0 {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(value),
-            Value::Number(value) => match (value.as_u64(), value.as_i64()) {
-                (Some(value), _) => visitor.visit_u64(value),
-                (None, Some(value)) => visitor.visit_i64(value),
-                (None, None) => visitor.visit_f64(value.as_f64().unwrap_or(f64::NAN)),
-            },
-            Value::String(value) => visitor.visit_string(value),
-            Value::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Node))),
-            Value::Object(map) => visitor
-                .visit_map(MapDeserializer::new(map.into_iter().map(|(key, value)| (key, Node(value))))),
+        match self {
+            Self::Null => visitor.visit_unit(),
+            Self::Bool(value) => visitor.visit_bool(value),
+            Self::Unsigned(value) => visitor.visit_u64(value),
+            Self::Signed(value) => visitor.visit_i64(value),
+            Self::Float(value) => visitor.visit_f64(value),
+            Self::Text(value) => visitor.visit_string(value),
+            Self::List(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter())),
+            Self::Mapping(map) => visitor.visit_map(MapDeserializer::new(map.into_iter())),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if matches!(self, Self::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -175,9 +273,9 @@ impl<'de> de::Deserializer<'de> for Node {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, NodeError> {
-        match self.0 {
-            Value::String(variant) => visitor.visit_enum(Variant { variant, content: Value::Null }),
-            Value::Object(map) if map.len() == 1 => match map.into_iter().next() {
+        match self {
+            Self::Text(variant) => visitor.visit_enum(Variant { variant, content: Self::Null }),
+            Self::Mapping(map) if map.len() == 1 => match map.into_iter().next() {
                 Some((variant, content)) => visitor.visit_enum(Variant { variant, content }),
                 None => Err(de::Error::custom("expected a name")),
             },
@@ -203,7 +301,7 @@ impl IntoDeserializer<'_, NodeError> for Node {
 
 struct Variant {
     variant: String,
-    content: Value,
+    content: Node,
 }
 
 impl<'de> EnumAccess<'de> for Variant {
@@ -216,24 +314,24 @@ impl<'de> EnumAccess<'de> for Variant {
     }
 }
 
-struct Content(Value);
+struct Content(Node);
 
 impl<'de> VariantAccess<'de> for Content {
     type Error = NodeError;
 
     fn unit_variant(self) -> Result<(), NodeError> {
         match self.0 {
-            Value::Null => Ok(()),
+            Node::Null => Ok(()),
             other => Err(de::Error::custom(format!("expected no settings, got {other}"))),
         }
     }
 
     fn newtype_variant_seed<T: de::DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, NodeError> {
-        seed.deserialize(Node(self.0))
+        seed.deserialize(self.0)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, NodeError> {
-        de::Deserializer::deserialize_any(Node(self.0), visitor)
+        self.0.deserialize_any(visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -242,8 +340,8 @@ impl<'de> VariantAccess<'de> for Content {
         visitor: V,
     ) -> Result<V::Value, NodeError> {
         match self.0 {
-            Value::Null => de::Deserializer::deserialize_any(Node(Value::Object(Map::new())), visitor),
-            settings => de::Deserializer::deserialize_any(Node(settings), visitor),
+            Node::Null => Node::Mapping(BTreeMap::new()).deserialize_any(visitor),
+            settings => settings.deserialize_any(visitor),
         }
     }
 }

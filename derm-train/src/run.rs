@@ -1,25 +1,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use derm_backbones::{Classifier, ParameterCount, count_parameters};
-use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
-use derm_distill::DistillationConfig;
+use derm_core::{Backbone, Calibration, Predictions, SplitRole, Test, Validation, View, atomic};
 use derm_predict::{Bundle, BundleConfig, Predictor, Provenance};
 
 use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
 use crate::inference::{TASK, predict};
 use crate::model_card::model_card;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{Inputs, RunFolder};
 use crate::seed::{Purpose, derive};
-use crate::{
-    DistillationRecipe, Distilled, EpochLog, Error, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
-};
+use crate::{Distilled, EpochLog, Error, Prepared, Progress, Recipe, Supervised, Trained, Trainer};
 
 /// A run that is done: what its folder holds, in memory.
 #[derive(Debug)]
@@ -73,18 +69,27 @@ pub fn run_with<A: Architecture>(
 ) -> Result<Finished<A>, Error> {
     let clock = Instant::now();
     recipe.validate()?;
+    RunFolder::check(recipe)?;
     let device = &device.clone().without_autodiff();
-    let folder = RunFolder::open(recipe)?;
+    let teacher = recipe.distillation.as_ref();
+    let teacher = teacher.map(|section| Predictor::load(&section.teacher, device)).transpose()?;
     let prepared = Prepared::new(recipe, progress)?;
-    prepared.split.write(folder.join("split.json"))?;
+    if let Some(teacher) = &teacher {
+        check_teacher(teacher, recipe, &prepared)?;
+    }
 
     let num_classes = prepared.dataset.labels().num_classes();
     let config = A::config(&recipe.model, num_classes, prepared.answers_width());
     device.seed(derive(recipe.seed, Purpose::Weights, 0));
     let model = A::init(&config, device)?;
     let parameters = count_parameters(&model);
+
+    let weights = teacher.as_ref().and_then(|teacher| teacher.manifest().files.get("model.safetensors"));
+    let inputs = Inputs { split: prepared.split.hash(), teacher: weights.map(|file| file.sha256.clone()) };
+    let folder = RunFolder::begin(recipe, &inputs)?;
+    prepared.split.write(folder.join("split.json"))?;
     progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
-    let trained = train(recipe, device, progress, &folder, &prepared, model)?;
+    let trained = train(recipe, device, progress, &folder, &prepared, model, teacher.as_ref())?;
 
     progress.stage("predicting");
     let predictions = RolePredictions::new(&trained.model, &prepared, device)?;
@@ -121,11 +126,7 @@ pub fn run_with<A: Architecture>(
         model_card: model_card(recipe, &prepared, parameters, &assessment),
         provenance: provenance(recipe, &prepared),
     };
-    let path = folder.join("bundle");
-    if path.exists() {
-        fs::remove_dir_all(&path).map_err(FileError::at(&path, "replace"))?;
-    }
-    bundle.write(&path)?;
+    let path = folder.replace("bundle", |place| Ok(bundle.write(place).map(drop)?))?;
     let predictor = Predictor::load_with(&path, device, |config, device| Ok(A::init(config, device)?))?;
 
     let finished = Finished {
@@ -150,6 +151,7 @@ fn train<B: Backbone>(
     folder: &RunFolder,
     prepared: &Prepared,
     model: Classifier<B>,
+    teacher: Option<&Predictor>,
 ) -> Result<Trained<B>, Error> {
     let trainer = Trainer {
         recipe: &recipe.training,
@@ -163,33 +165,19 @@ fn train<B: Backbone>(
     let counts = prepared.training_counts()?;
     let criterion = recipe.loss(&counts)?.init(counts.len(), &training_device)?;
     let (rows, validation) = (prepared.training_loader(recipe)?, prepared.loader(SplitRole::Validation)?);
-    match &recipe.distillation {
+    match recipe.distillation.as_ref().zip(teacher) {
         None => trainer.fit(model, &Supervised { criterion }, &rows, &validation),
-        Some(section) => {
-            let teacher = load_teacher(section, recipe, prepared, device)?;
-            let config = DistillationConfig {
-                hard_weight: section.hard_weight,
-                kd_weight: section.kd_weight,
-                temperature: section.temperature,
-                attention: section.attention.clone(),
-                ..DistillationConfig::default()
-            };
-            let student = model.backbone().spec();
-            let spec = teacher.model().backbone().spec();
-            let objective = config.init(criterion, student, spec)?;
-            trainer.fit(model, &Distilled { teacher: teacher.model(), objective }, &rows, &validation)
+        Some((section, teacher)) => {
+            let teacher = teacher.model();
+            let objective =
+                section.objective().init(criterion, model.backbone().spec(), teacher.backbone().spec())?;
+            trainer.fit(model, &Distilled { teacher, objective }, &rows, &validation)
         }
     }
 }
 
-/// Loads the teacher and checks that a batch made for the student means the same to it.
-fn load_teacher(
-    section: &DistillationRecipe,
-    recipe: &Recipe,
-    prepared: &Prepared,
-    device: &Device,
-) -> Result<Predictor, Error> {
-    let teacher = Predictor::load(&section.teacher, device)?;
+/// Checks that a batch made for the student means the same to the teacher.
+fn check_teacher(teacher: &Predictor, recipe: &Recipe, prepared: &Prepared) -> Result<(), Error> {
     let (of_teacher, of_student) = (teacher.labels().names(), prepared.dataset.labels().names());
     if of_teacher != of_student {
         return Err(Error::TeacherLabels { teacher: of_teacher.to_vec(), student: of_student.to_vec() });
@@ -212,7 +200,7 @@ fn load_teacher(
         };
         return differs("questionnaire or its scaling", columns(teacher.schema()), columns(schema));
     }
-    Ok(teacher)
+    Ok(())
 }
 
 fn provenance(recipe: &Recipe, prepared: &Prepared) -> Provenance {

@@ -1,21 +1,34 @@
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use derm_core::{FileError, atomic};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Error, Recipe};
 
 const CONFIG: &str = "config.yaml";
+const INPUTS: &str = "inputs.json";
 
 /// Sections that decide the weights: a run that goes on must agree in them.
 const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillation"];
+
+/// What a recipe only points to, by content: a run that goes on must find the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Inputs {
+    /// Hash of the split: who was learned from.
+    pub split: String,
+    /// SHA-256 of the teacher's weights.
+    pub teacher: Option<String>,
+}
 
 /// The folder of one run.
 ///
 /// ```text
 /// config.yaml             the resolved recipe: every key with its value
+/// inputs.json             hash of the split, digest of the teacher's weights
 /// split.json              who is in which role
 /// checkpoints/            the latest checkpoint
 /// history.jsonl           one line an epoch
@@ -24,26 +37,48 @@ const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillatio
 /// bundle/                 what a program loads to predict
 /// report.html             the report
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
+    /// Held as long as the run writes; the system frees it when the process ends, however it ends.
+    _lock: File,
 }
 
 impl RunFolder {
-    /// Opens the folder, or makes it, and writes the resolved recipe.
-    pub(crate) fn open(recipe: &Recipe) -> Result<Self, Error> {
-        let path = recipe.output();
-        let config = path.join(CONFIG);
-        if config.is_file() {
-            let text = fs::read_to_string(&config).map_err(FileError::at(&config, "read"))?;
-            let before = Recipe::parse(&text, &config.display().to_string(), &[])?;
-            if let Some(key) = difference(&before, recipe) {
-                return Err(Error::OtherRun { folder: path, key });
-            }
+    /// Refuses a folder in which the run of another recipe was begun. Writes nothing.
+    pub(crate) fn check(recipe: &Recipe) -> Result<(), Error> {
+        let folder = recipe.output();
+        let config = folder.join(CONFIG);
+        if !was_begun(&folder) || !config.is_file() {
+            return Ok(());
         }
+        let text = fs::read_to_string(&config).map_err(FileError::at(&config, "read"))?;
+        let before = Recipe::parse(&text, &config.display().to_string(), &[])?;
+        match difference(&before, recipe) {
+            None => Ok(()),
+            Some(key) => Err(Error::OtherRun { folder, key }),
+        }
+    }
+
+    /// Opens the folder, or makes it, for this process alone, removes what a killed process left half-written, and
+    /// writes the resolved recipe.
+    pub(crate) fn begin(recipe: &Recipe, inputs: &Inputs) -> Result<Self, Error> {
+        let path = recipe.output();
+        fs::create_dir_all(&path).map_err(FileError::at(&path, "create"))?;
+        let lock = lock(&path)?;
+        Self::check(recipe)?;
+        check_inputs(&path, inputs)?;
+        for folder in [path.clone(), path.join("checkpoints"), path.join("predictions")] {
+            remove_temporary(&folder).map_err(FileError::at(&folder, "tidy"))?;
+        }
+        let config = path.join(CONFIG);
         let text = to_yaml(recipe, &config)?;
         atomic::write_file(&config, |file| file.write_all(text.as_bytes()))?;
-        Ok(Self { path })
+        atomic::write_file(path.join(INPUTS), |file| {
+            serde_json::to_writer_pretty(&mut *file, inputs).map_err(io::Error::from)?;
+            file.write_all(b"\n")
+        })?;
+        Ok(Self { path, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -53,6 +88,88 @@ impl RunFolder {
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+
+    /// Makes the folder `name` by `write`, which is given a place beside it, and then puts it in the place of the
+    /// one that is there.
+    pub(crate) fn replace(
+        &self,
+        name: &str,
+        write: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<PathBuf, Error> {
+        let (target, fresh) = (self.join(name), self.join(&format!("{TEMPORARY}{name}")));
+        write(&fresh)?;
+        let replace = || -> io::Result<()> {
+            if target.exists() {
+                fs::remove_dir_all(&target)?;
+            }
+            fs::rename(&fresh, &target)
+        };
+        replace().map_err(FileError::at(&target, "replace"))?;
+        Ok(target)
+    }
+}
+
+/// Whether there are weights: before that, a folder may be begun again with another recipe.
+fn was_begun(folder: &Path) -> bool {
+    folder.join("checkpoints").join("latest").exists() || folder.join("bundle").exists()
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).map_err(FileError::at(&path, "create"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy { folder: folder.to_owned() }),
+        // A file system without locks: then nobody else is kept out, as without this.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(error)) => Err(FileError::new(path, "lock", error).into()),
+    }
+}
+
+fn check_inputs(folder: &Path, now: &Inputs) -> Result<(), Error> {
+    let path = folder.join(INPUTS);
+    if !was_begun(folder) || !path.is_file() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(&path).map_err(FileError::at(&path, "read"))?;
+    let before: Inputs = serde_json::from_str(&text).map_err(|error| {
+        let origin = path.display().to_string();
+        Error::Key { origin, key: ".".to_owned(), reason: error.to_string() }
+    })?;
+    let Inputs { split, teacher } = &before;
+    let key = if *split != now.split {
+        format!("the split of the data was {split} and is {}", now.split)
+    } else if *teacher != now.teacher {
+        let digest = |teacher: &Option<String>| teacher.clone().unwrap_or("none".to_owned());
+        format!(
+            "the SHA-256 of the teacher's weights was {} and is {}",
+            digest(teacher),
+            digest(&now.teacher)
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::OtherRun { folder: folder.to_owned(), key })
+}
+
+/// How temporary files and folders begin, here and in [`derm_core::atomic`].
+const TEMPORARY: &str = ".tmp-";
+
+fn remove_temporary(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn to_yaml(recipe: &Recipe, path: &Path) -> Result<String, Error> {
@@ -67,8 +184,9 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
     BINDING.iter().find_map(|key| differing_key(key, &before[*key], &now[*key]))
 }
 
-/// How batches are prepared does not change them.
-const FREE: [&str; 3] = ["workers", "prefetch", "cache_mib"];
+/// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, and
+/// where the teacher lies, because its digest is compared.
+const FREE: [&str; 5] = ["workers", "prefetch", "cache_mib", "checkpoint_steps", "teacher"];
 
 fn differing_key(path: &str, before: &Value, now: &Value) -> Option<String> {
     match (before, now) {
@@ -97,16 +215,78 @@ mod tests {
         assert_eq!(Recipe::parse(&text, "config.yaml", &[]).unwrap(), recipe);
     }
 
+    fn inputs() -> Inputs {
+        Inputs { split: "0f3a".to_owned(), teacher: Some("77".to_owned()) }
+    }
+
+    /// A folder with a checkpoint, and its recipe.
+    fn begun() -> (tempfile::TempDir, Recipe) {
+        let place = tempfile::tempdir().unwrap();
+        let recipe = Recipe { output: Some(place.path().join("run")), ..Recipe::default() };
+        let folder = RunFolder::begin(&recipe, &inputs()).unwrap();
+        fs::create_dir(folder.join("checkpoints")).unwrap();
+        fs::write(folder.join("checkpoints/latest"), "step-00000001\n").unwrap();
+        (place, recipe)
+    }
+
     #[test]
     fn another_recipe_is_not_taken_up() {
+        let (_place, mut recipe) = begun();
+        recipe.dataset.workers += 1;
+        recipe.training.checkpoint_steps += 1;
+        recipe.evaluation.bootstrap_replicates += 1;
+        RunFolder::begin(&recipe, &inputs()).unwrap();
+        recipe.training.epochs += 1;
+        let error = RunFolder::begin(&recipe, &inputs()).unwrap_err();
+        assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+        assert!(error.to_string().contains("`training.epochs` was 10 and is 11"), "{error}");
+        let error = RunFolder::check(&recipe).unwrap_err();
+        assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+    }
+
+    #[test]
+    fn other_data_and_another_teacher_are_not_taken_up() {
+        let (_place, recipe) = begun();
+        for (other, word) in [
+            (Inputs { split: "ffff".to_owned(), ..inputs() }, "split"),
+            (Inputs { teacher: None, ..inputs() }, "teacher"),
+        ] {
+            let error = RunFolder::begin(&recipe, &other).unwrap_err();
+            assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        RunFolder::begin(&recipe, &inputs()).unwrap();
+    }
+
+    #[test]
+    fn a_run_without_weights_may_be_begun_anew() {
         let place = tempfile::tempdir().unwrap();
         let mut recipe = Recipe { output: Some(place.path().join("run")), ..Recipe::default() };
-        RunFolder::open(&recipe).unwrap();
-        recipe.dataset.workers += 1;
-        recipe.evaluation.bootstrap_replicates += 1;
-        RunFolder::open(&recipe).unwrap();
+        RunFolder::begin(&recipe, &inputs()).unwrap();
         recipe.training.learning_rate = 0.5;
-        let error = RunFolder::open(&recipe).unwrap_err();
-        assert!(error.to_string().contains("training.learning_rate"), "{error}");
+        RunFolder::begin(&recipe, &inputs()).unwrap();
+    }
+
+    #[test]
+    fn two_runs_do_not_share_a_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let recipe = Recipe { output: Some(place.path().join("run")), ..Recipe::default() };
+        let first = RunFolder::begin(&recipe, &inputs()).unwrap();
+        let error = RunFolder::begin(&recipe, &inputs()).unwrap_err();
+        assert!(matches!(error, Error::Busy { .. }), "{error}");
+        drop(first);
+        RunFolder::begin(&recipe, &inputs()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes() {
+        let (_place, recipe) = begun();
+        let path = recipe.output();
+        fs::create_dir(path.join(".tmp-bundle")).unwrap();
+        fs::write(path.join(".tmp-bundle/config.json"), "half").unwrap();
+        fs::write(path.join("checkpoints/.tmp-abc"), "half").unwrap();
+        RunFolder::begin(&recipe, &inputs()).unwrap();
+        assert!(!path.join(".tmp-bundle").exists() && !path.join("checkpoints/.tmp-abc").exists());
+        assert!(path.join("checkpoints/latest").exists());
     }
 }

@@ -55,8 +55,7 @@ impl<A: Architecture> Finished<A> {
             .section(
                 Section::new("Test metrics")
                     .text("Calibrated probabilities. Intervals come from a bootstrap over lesions or patients.")
-                    .table(metric_table(&models)?)
-                    .note("Research software, not a medical device."),
+                    .table(metric_table(&models)?),
             )
             .section(
                 Section::new("Classes")

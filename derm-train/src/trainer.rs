@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use derm_backbones::Classifier;
 use derm_core::{Backbone, Logits, atomic};
@@ -10,7 +10,8 @@ use derm_data::{Batch, Loader};
 use derm_metrics::{ClassSet, NLL_CLIP, accuracy, balanced_accuracy, nll};
 use ndarray::Array2;
 
-use crate::checkpoint::{Checkpoints, State, optimizer_states};
+use crate::checkpoint::{Checkpoints, State};
+use crate::finite::first_not_finite;
 use crate::gradient_norm::clip_global_norm;
 use crate::history::EpochLog;
 use crate::inference::logits;
@@ -56,8 +57,8 @@ impl Trainer<'_> {
     /// `train` drops its last partial batch or not as it was configured; `validation` must be sequential.
     ///
     /// # Errors
-    /// [`Error::NoBatch`], [`Error::NotFinite`], [`Error::Checkpoint`], and what reading data and writing files
-    /// gives.
+    /// [`Error::NoBatch`], [`Error::NotFinite`], [`Error::WeightNotFinite`], [`Error::Checkpoint`], and what
+    /// reading data and writing files gives.
     pub fn fit<B: Backbone>(
         &self,
         model: Classifier<B>,
@@ -79,13 +80,18 @@ impl Trainer<'_> {
         let latest = checkpoints.latest()?;
         if let Some(path) = &latest {
             state = Checkpoints::state(path)?;
+            self.check_position(path, &state, steps_per_epoch)?;
             model = Checkpoints::model(path, model)?;
         }
         let mut optimizer = adamw(self.recipe, &model);
         if let Some(path) = &latest {
             optimizer = Checkpoints::optimizer(path, optimizer, &state)?;
             let (epoch, batch) = (state.epoch + 1, state.batches_done);
-            self.progress.line(&format!("{} goes on at epoch {epoch}, batch {batch}", self.label));
+            if epoch <= self.recipe.epochs {
+                self.progress.line(&format!("{} goes on at epoch {epoch}, batch {batch}", self.label));
+            }
+            // The process that wrote the checkpoint may have ended before it wrote this.
+            self.write_history(&state.history)?;
         }
 
         while state.epoch < self.recipe.epochs {
@@ -99,7 +105,7 @@ impl Trainer<'_> {
                 let loss = objective.loss(&model, &batch, progress);
                 let value: f32 = loss.clone().into_scalar();
                 if !value.is_finite() {
-                    return Err(Error::NotFinite { step: state.step, epoch: state.epoch, value });
+                    return Err(Error::NotFinite { step: state.step, epoch: state.epoch + 1, value });
                 }
                 let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
                 if let Some(norm) = self.recipe.clip_norm {
@@ -115,8 +121,7 @@ impl Trainer<'_> {
                 {
                     state.seconds += clock.elapsed().as_secs_f64();
                     clock = Instant::now();
-                    state.optimizer_states = optimizer_states(&optimizer);
-                    checkpoints.save(&model, &optimizer, &state)?;
+                    save(&checkpoints, &model, &optimizer, &state)?;
                 }
             }
             bar.finish();
@@ -128,11 +133,27 @@ impl Trainer<'_> {
             state.batches_done = 0;
             state.loss_sum = 0.0;
             state.seconds = 0.0;
-            state.optimizer_states = optimizer_states(&optimizer);
-            checkpoints.save(&model, &optimizer, &state)?;
+            save(&checkpoints, &model, &optimizer, &state)?;
             self.write_history(&state.history)?;
         }
         Ok(Trained { model: model.valid(), history: state.history })
+    }
+
+    /// Whether the checkpoint was written by a training with these epochs.
+    fn check_position(&self, path: &Path, state: &State, steps_per_epoch: usize) -> Result<(), Error> {
+        let State { step, epoch, batches_done, .. } = *state;
+        let fits = batches_done < steps_per_epoch
+            && step == epoch * steps_per_epoch + batches_done
+            && epoch + usize::from(batches_done > 0) <= self.recipe.epochs;
+        if fits {
+            return Ok(());
+        }
+        let epochs = self.recipe.epochs;
+        let reason = format!(
+            "step {step}, epoch {epoch}, batch {batches_done}: expected a training of {epochs} epochs of \
+             {steps_per_epoch} batches"
+        );
+        Err(Error::Checkpoint { path: path.to_owned(), reason })
     }
 
     fn schedule(&self, steps_per_epoch: usize) -> WarmupCosine {
@@ -177,5 +198,18 @@ impl Trainer<'_> {
             }
             Ok(())
         })?)
+    }
+}
+
+/// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
+fn save<M: Module>(
+    checkpoints: &Checkpoints,
+    model: &M,
+    optimizer: &ModuleOptimizer,
+    state: &State,
+) -> Result<(), Error> {
+    match first_not_finite(model) {
+        None => checkpoints.save(model, optimizer, state),
+        Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
     }
 }
