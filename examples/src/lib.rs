@@ -1,7 +1,6 @@
 //! What the example programs share: the device, and how a program ends.
 
 pub mod baselines;
-pub mod baselines;
 pub mod quickstart;
 
 /// The programs of the workspace's README compile.
