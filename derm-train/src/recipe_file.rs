@@ -13,6 +13,7 @@ use serde::de::{
     Visitor,
 };
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::options::NonFiniteFloatPolicy;
 
 use crate::Error;
 
@@ -32,11 +33,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Re
 /// The same on a text; `origin` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[String]) -> Result<T, Error> {
     let not_yaml = |reason: String| Error::Yaml { origin: origin.to_owned(), reason };
-    let mut root: Node = if text.trim().is_empty() {
-        Node::Null
-    } else {
-        serde_saphyr::from_str(text).map_err(|error| not_yaml(error.to_string()))?
-    };
+    let mut root: Node = if text.trim().is_empty() { Node::Null } else { yaml(text).map_err(not_yaml)? };
     // A file of comments alone says nothing.
     if matches!(root, Node::Null) {
         root = Node::Mapping(BTreeMap::new());
@@ -63,6 +60,12 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[
     })
 }
 
+/// Numbers that are not finite pass here, so that they are refused under the name of their key.
+fn yaml(text: &str) -> Result<Node, String> {
+    let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}
+
 /// `did you mean …?` where a known key is near, else the list of known keys.
 fn hint(field: &str, known: &[&str]) -> String {
     let nearest = known
@@ -79,11 +82,8 @@ fn hint(field: &str, known: &[&str]) -> String {
 fn set(root: &mut Node, text: &str) -> Result<(), Error> {
     let wrong = |reason: &str| Error::Override { text: text.to_owned(), reason: reason.to_owned() };
     let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected key.path=value"))?;
-    let value: Node = if value.is_empty() {
-        Node::Null
-    } else {
-        serde_saphyr::from_str(value).map_err(|error| wrong(&error.to_string()))?
-    };
+    let value: Node =
+        if value.is_empty() { Node::Null } else { yaml(value).map_err(|reason| wrong(&reason))? };
     let mut node = root;
     for key in path.split('.') {
         if key.is_empty() {
@@ -143,8 +143,7 @@ impl de::Error for NodeError {
     }
 }
 
-/// A value of a YAML file, which deserialises with [`NodeError`]. Unlike JSON's it keeps `.nan` and `.inf`, so that
-/// they are refused as values and never taken for an absent one.
+/// A value of a YAML file, which deserialises with [`NodeError`]. Unlike JSON's it keeps `.nan` and `.inf`.
 #[derive(Debug, Clone)]
 enum Node {
     Null,

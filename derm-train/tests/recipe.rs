@@ -1,0 +1,274 @@
+//! What a recipe file may say, and what it is told when it may not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+use std::fs;
+
+use derm_backbones::BackboneConfig;
+use derm_train::{ClassWeights, DatasetSource, Error, LossName, Recipe};
+use serde_json::Value;
+
+fn parse(text: &str) -> Result<Recipe, Error> {
+    Recipe::parse(text, "recipe.yaml", &[])
+}
+
+fn with(overrides: &[&str]) -> Result<Recipe, Error> {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Recipe::parse("", "recipe.yaml", &overrides)
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    for text in ["", "  \n", "# only words\n"] {
+        assert_eq!(parse(text).unwrap(), Recipe::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn values_are_read() {
+    let recipe = parse(
+        "name: a\nmodel:\n  backbone:\n    resnet: { block: basic, depths: [1, 1], widths: [4, 8], stem: conv3x3 }\n\
+         training: { epochs: 3, loss: focal, class_weights: inverse_frequency, clip_norm: 1 }\n",
+    )
+    .unwrap();
+    assert!(matches!(recipe.model.backbone, BackboneConfig::Resnet(_)));
+    assert_eq!(recipe.training.loss, LossName::Focal);
+    assert_eq!(recipe.training.class_weights, ClassWeights::InverseFrequency);
+    assert_eq!(recipe.training.clip_norm, Some(1.0));
+    assert_eq!(recipe.training.batch_size, Recipe::default().training.batch_size);
+}
+
+#[test]
+fn overrides_are_set_in_their_order() {
+    let overrides = [
+        "training.epochs=3",
+        "dataset.source=ham10000",
+        "dataset.root=data",
+        // Opens a section that is absent.
+        "distillation.teacher=bundle",
+        "distillation.attention.weight=5",
+        "training.augmentation={ horizontal_flip: 0, vertical_flip: 1 }",
+        "training.clip_norm=2",
+        "training.clip_norm=",
+        "training.epochs=4",
+    ];
+    let recipe = with(&overrides).unwrap();
+    assert_eq!(recipe.training.epochs, 4);
+    assert_eq!(recipe.dataset.source, DatasetSource::Ham10000);
+    assert_eq!(recipe.training.clip_norm, None);
+    assert_eq!(recipe.training.augmentation.vertical_flip, 1.0);
+    let distillation = recipe.distillation.unwrap();
+    assert_eq!(distillation.teacher.to_str(), Some("bundle"));
+    assert_eq!(distillation.attention.unwrap().weight, 5.0);
+}
+
+#[test]
+fn an_override_that_cannot_be_applied() {
+    for (text, reason) in [
+        ("training.epochs", "expected key.path=value"),
+        ("=3", "a key is empty"),
+        ("training..epochs=3", "a key is empty"),
+        ("training.epochs.more=3", "no mapping"),
+        ("training.epochs=[1", ""),
+    ] {
+        let error = Recipe::parse("training: { epochs: 2 }", "recipe.yaml", &[text.to_owned()]).unwrap_err();
+        assert!(matches!(&error, Error::Override { text: named, .. } if named == text), "{text}: {error}");
+        assert!(error.to_string().contains(reason), "{text}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    for (text, key, hint) in [
+        ("sed: 1", "sed", "did you mean `seed`?"),
+        ("training: { learnin_rate: 0.1 }", "training.learnin_rate", "did you mean `learning_rate`?"),
+        (
+            "dataset: { split: { fractions: { train: 0.7, valid: 0.1, calibration: 0.1, test: 0.1 } } }",
+            "dataset.split.fractions.valid",
+            "did you mean `validation`?",
+        ),
+        (
+            "distillation: { teacher: b, attention: { modes: l2 } }",
+            "distillation.attention.modes",
+            "did you mean `mode`?",
+        ),
+        ("zzz: 1", "zzz", "known keys are name, seed,"),
+    ] {
+        let error = parse(text).unwrap_err();
+        let Error::UnknownKey { origin, key: got, hint: advice } = &error else { panic!("{text}: {error}") };
+        assert_eq!((origin.as_str(), got.as_str()), ("recipe.yaml", key), "{error}");
+        assert!(advice.starts_with(hint), "{error}");
+    }
+    let error = with(&["trainings.epochs=2"]).unwrap_err();
+    assert!(error.to_string().contains("did you mean `training`?"), "{error}");
+}
+
+#[test]
+fn a_wrong_type_is_named_with_its_key() {
+    for (text, key, words) in [
+        ("seed: many", "seed", "expected u64, got string \"many\""),
+        ("seed: -1", "seed", "integer `-1`"),
+        ("training: { epochs: 2.5 }", "training.epochs", "expected usize, got floating point `2.5`"),
+        ("training: { epochs: }", "training.epochs", "got nothing"),
+        ("training:", "training", "expected a section of keys, got nothing"),
+        ("training: 3", "training", "expected a section of keys"),
+        ("training: { loss: mse }", "training.loss", "unknown value `mse`"),
+        ("training: { loss: fcal }", "training.loss", "did you mean `focal`?"),
+        ("model: { backbone: restnet18 }", "model.backbone", "did you mean `resnet18`?"),
+        ("model: { backbone: [resnet18] }", "model.backbone", "got a list"),
+        ("model: { backbone: { resnet18: { widths: [4] } } }", "model.backbone", "expected no settings"),
+        ("model: { answers_widths: [8, no] }", "model.answers_widths[1]", "expected usize"),
+        ("model: { use_answers: 1 }", "model.use_answers", "expected a boolean"),
+        ("distillation: {}", "distillation", "missing field `teacher`"),
+    ] {
+        let error = parse(text).unwrap_err();
+        let Error::Key { origin, key: got, reason } = &error else { panic!("{text}: {error:?}") };
+        // Settings of an enum's name belong to the enum or to the name.
+        assert!(origin == "recipe.yaml" && got.starts_with(key), "{text}: {error}");
+        assert!(reason.contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_recipe_at_all() {
+    for text in
+        ["- a\n- b", "3", "just words", "a: [", "seed: 1\nseed: 2", "training: { epochs: 1, epochs: 2 }"]
+    {
+        let error = parse(text).unwrap_err();
+        assert!(matches!(&error, Error::Yaml { origin, .. } if origin == "recipe.yaml"), "{text}: {error:?}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("absent.yaml");
+    let error = Recipe::read(&path, &[]).unwrap_err();
+    assert!(matches!(error, Error::File(_)) && error.to_string().contains("absent.yaml"), "{error}");
+    fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+    let error = Recipe::read(&path, &[]).unwrap_err();
+    assert!(matches!(error, Error::File(_)) && error.to_string().contains("absent.yaml"), "{error}");
+}
+
+/// Each key with values that it must refuse. NaN and the infinities are added for every number that may be fractional.
+const IMPOSSIBLE: &[(&str, &[&str])] = &[
+    ("name", &["''", "' '", "a/b", "..", "'a\\b'"]),
+    ("dataset.split.fractions.train", &["0", "1", "-0.1", ".nan", ".inf"]),
+    ("dataset.split.fractions.validation", &["0", ".nan"]),
+    ("dataset.split.fractions.calibration", &["0", ".nan"]),
+    ("dataset.split.fractions.test", &["0", ".nan"]),
+    ("dataset.workers", &["65"]),
+    ("dataset.prefetch", &["0", "1025"]),
+    ("dataset.cache_mib", &["16777217"]),
+    ("model.image_size", &["7", "4097"]),
+    ("model.answers_widths", &["[]", "[4, 0]", "[65537]"]),
+    ("model.dropout", &["-0.1", "1", ".nan", ".inf"]),
+    ("training.epochs", &["0", "1000001"]),
+    ("training.batch_size", &["0", "1", "65537"]),
+    ("training.learning_rate", &["0", "-1", "1.1", ".nan", ".inf"]),
+    ("training.final_learning_rate_share", &["-0.1", "1.1", ".nan"]),
+    ("training.warmup_epochs", &["-1", "10.5", ".nan", ".inf"]),
+    ("training.weight_decay", &["-0.1", "1.1", ".nan"]),
+    ("training.adam_epsilon", &["0", "1e-60", "-1", "2", ".nan", ".inf"]),
+    ("training.clip_norm", &["0", "-1", ".nan", ".inf", "-.inf"]),
+    ("training.focal_gamma", &["-0.1", ".nan", ".inf"]),
+    ("training.label_smoothing", &["-0.1", "1.1", ".nan"]),
+    ("training.checkpoint_steps", &["0"]),
+    ("abstention.answer_risk", &["0", "1", ".nan"]),
+    ("abstention.suggest_risk", &["0", "1", ".nan"]),
+    ("abstention.delta", &["0", "1", ".nan"]),
+    ("evaluation.bootstrap_replicates", &["0", "1", "1000001"]),
+    ("evaluation.confidence", &["0", "1", ".nan"]),
+    ("evaluation.calibration_bins", &["0", "1001"]),
+];
+
+const FRACTIONS: &str =
+    "dataset.split.fractions={ train: 0.4, validation: 0.2, calibration: 0.2, test: 0.2 }";
+
+#[test]
+fn an_impossible_value_is_named_with_its_key_and_range() {
+    for (key, values) in IMPOSSIBLE {
+        for value in *values {
+            let error = with(&[FRACTIONS, &format!("{key}={value}")]).unwrap_err();
+            let Error::Value { key: got, expected, .. } = &error else { panic!("{key}={value}: {error:?}") };
+            assert_eq!(got, key, "{error}");
+            assert!(!expected.is_empty());
+        }
+    }
+    let error = with(&[FRACTIONS, "dataset.split.fractions.train=0.5"]).unwrap_err();
+    assert!(matches!(error, Error::Value { key: "dataset.split.fractions", .. }), "{error}");
+    let error = with(&["dataset.source=ham10000"]).unwrap_err();
+    assert!(matches!(error, Error::Value { key: "dataset.root", .. }), "{error}");
+    let error = with(&["dataset.root=somewhere"]).unwrap_err();
+    assert!(matches!(error, Error::Value { key: "dataset.root", .. }), "{error}");
+}
+
+#[test]
+fn what_another_crate_refuses_is_named_with_its_section() {
+    for (value, section, words) in [
+        ("dataset.synthetic.num_lesions=3", "dataset.synthetic", "num_lesions"),
+        ("dataset.synthetic.label_noise=.nan", "dataset.synthetic", "label_noise"),
+        (
+            "model.backbone.resnet={ block: basic, depths: [1], widths: [4, 8], stem: conv3x3 }",
+            "model.backbone",
+            "depths",
+        ),
+        ("training.augmentation.quarter_turns=1.5", "training.augmentation", "quarter_turns"),
+        ("training.augmentation.vertical_flip=.nan", "training.augmentation", "vertical_flip"),
+        ("distillation={ teacher: b, temperature: 0 }", "distillation", "temperature"),
+        ("distillation={ teacher: b, temperature: .nan }", "distillation", "temperature"),
+        ("distillation={ teacher: b, kd_weight: -1 }", "distillation", "kd_weight"),
+        ("distillation={ teacher: b, hard_weight: 0, kd_weight: 0 }", "distillation", ""),
+        ("distillation={ teacher: b, attention: { weight: .inf } }", "distillation", "attention.weight"),
+    ] {
+        let error = with(&[value]).unwrap_err();
+        let Error::Section { section: got, .. } = &error else { panic!("{value}: {error:?}") };
+        assert_eq!(*got, section, "{error}");
+        assert!(error.to_string().contains(words), "{value}: {error}");
+    }
+}
+
+/// The keys of a mapping with their paths; a list or an empty value is a leaf.
+fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                keys(&path, value, found);
+            }
+        }
+        _ => found.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_readme_lists_every_key_with_its_default() {
+    // The four shares stand together.
+    let shares = "dataset.split.fractions={ train: 0.65, validation: 0.075, calibration: 0.075, test: 0.2 }";
+    let overrides = [shares, "distillation.teacher=bundle", "distillation.attention={}"];
+    let recipe = with(&overrides).unwrap();
+    assert_eq!(Recipe { distillation: None, ..recipe.clone() }, Recipe::default());
+    let value = serde_json::to_value(&recipe).unwrap();
+    let mut known = Vec::new();
+    keys("", &value, &mut known);
+    let readme = include_str!("../README.md");
+    let rows: Vec<Vec<&str>> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+        .collect();
+    let find = |key: &str| rows.iter().find(|row| row[0] == key);
+    for key in &known {
+        let row = find(key).unwrap_or_else(|| panic!("README.md does not list `{key}`"));
+        assert!(row.len() >= 4 && row[1..4].iter().all(|cell| !cell.is_empty()), "`{key}`: {row:?}");
+        if row[1] == "required" {
+            assert_eq!(key, "distillation.teacher");
+            continue;
+        }
+        // Setting a key to what the README calls its default leaves the recipe as it is.
+        let set = if row[1] == "absent" { format!("{key}=") } else { format!("{key}={}", row[1]) };
+        let again = with(&[&overrides[..], &[set.as_str()]].concat())
+            .unwrap_or_else(|error| panic!("{set}: {error}"));
+        assert_eq!(again, recipe, "the default of `{key}` is not {}", row[1]);
+    }
+    for row in &rows {
+        assert!(known.iter().any(|key| key == row[0]), "README.md lists `{}`, which no recipe has", row[0]);
+    }
+    let checked = known.iter().filter(|key| IMPOSSIBLE.iter().any(|(name, _)| name == key)).count();
+    assert_eq!(checked, IMPOSSIBLE.len(), "a key in the list of impossible values is no key");
+}

@@ -1,0 +1,415 @@
+//! Whole trainings on a tiny made dataset.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor};
+use derm_backbones::weights::save_safetensors;
+use derm_backbones::{
+    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, QuestionnaireEncoderConfig, ResNet, ResNetConfig,
+    Stem,
+};
+use derm_core::{Backbone, LabelMap, SplitRole, Taps};
+use derm_data::{Batch, ImageSource};
+use derm_losses::CrossEntropyLossConfig;
+use derm_predict::{Bundle, BundleConfig, Predictor};
+use derm_train::{
+    Architecture, Error, ModelRecipe, Objective, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
+    run, run_with,
+};
+
+/// flex has one generator in the whole process: trainings run one after the other.
+static DEVICE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn device() -> Device {
+    Device::default()
+}
+
+/// 56 lesions at 16 pixels, dropout on, three steps an epoch.
+fn recipe(output: &Path, overrides: &[&str]) -> Recipe {
+    let text = "
+dataset:
+  synthetic: { num_lesions: 56, image_size: 16, min_views: 1, max_views: 2 }
+  split: { fractions: { train: 0.4, validation: 0.2, calibration: 0.2, test: 0.2 } }
+  workers: 0
+model:
+  backbone: { resnet: { block: basic, depths: [1, 1], widths: [4, 8], stem: conv3x3 } }
+  image_size: 16
+  use_answers: true
+  answers_widths: [8, 4]
+  dropout: 0.3
+training: { epochs: 3, batch_size: 8, checkpoint_steps: 2, clip_norm: 1.0 }
+evaluation: { bootstrap_replicates: 20, report_images: 2 }
+";
+    let output = format!("output={}", output.display());
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).chain([output]).collect();
+    Recipe::parse(text, "test.yaml", &overrides).unwrap()
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("bundle/model.safetensors")).unwrap()
+}
+
+/// Every file below a folder with its bytes.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_for_any_number_of_workers() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let train = |name: &str, overrides: &[&str]| {
+        let finished =
+            run(&recipe(&place.path().join(name), overrides), &device(), Progress::Silent).unwrap();
+        assert_eq!(finished.history.len(), 3);
+        weights(&finished.folder)
+    };
+    let first = train("first", &[]);
+    assert_eq!(first, train("workers", &["dataset.workers=2"]));
+    assert_ne!(first, train("seed", &["seed=1"]));
+}
+
+#[test]
+fn a_finished_run_is_only_measured_again() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("run");
+    let first = run(&recipe(&folder, &[]), &device(), Progress::Silent).unwrap();
+    let bundle = contents(&first.bundle());
+    let history = fs::read_to_string(folder.join("history.jsonl")).unwrap();
+    assert_eq!(history.lines().count(), 3);
+    // As if the process had been killed between its last checkpoint and what follows it.
+    fs::remove_file(folder.join("history.jsonl")).unwrap();
+    fs::remove_dir_all(folder.join("bundle")).unwrap();
+    let again = run(&recipe(&folder, &[]), &device(), Progress::Silent).unwrap();
+    assert_eq!(contents(&again.bundle()), bundle);
+    assert_eq!(fs::read_to_string(folder.join("history.jsonl")).unwrap(), history);
+    // Over a bundle that is there, with a setting that changes no weight.
+    let other = run(&recipe(&folder, &["abstention.answer_risk=0.3"]), &device(), Progress::Silent).unwrap();
+    assert_eq!(other.predictor.calibration().abstain.config.answer_risk, 0.3);
+    assert!(fs::read_dir(&folder).unwrap().all(|entry| {
+        let name = entry.unwrap().file_name();
+        !name.to_string_lossy().starts_with(".tmp-")
+    }));
+    let card = fs::read_to_string(other.bundle().join("MODEL_CARD.md")).unwrap();
+    assert!(card.contains("promised risk") && card.contains("| refer | else |"), "{card}");
+
+    // Another recipe is refused and changes nothing, not even the recipe that the folder keeps.
+    let before = contents(&folder);
+    for overrides in ["training.epochs=4", "model.dropout=0.2", "dataset.synthetic.seed=9"] {
+        let error = run(&recipe(&folder, &[overrides]), &device(), Progress::Silent).unwrap_err();
+        assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+        assert!(error.to_string().contains(overrides.split('=').next().unwrap()), "{error}");
+    }
+    assert_eq!(contents(&folder), before);
+}
+
+/// What the training of `recipe` starts from.
+struct Start {
+    recipe: Recipe,
+    prepared: Prepared,
+}
+
+impl Start {
+    fn new(recipe: Recipe) -> Self {
+        let prepared = Prepared::new(&recipe, Progress::Silent).unwrap();
+        Self { recipe, prepared }
+    }
+
+    fn fit(
+        &self,
+        folder: &Path,
+        objective: &impl Objective<AnyBackbone>,
+    ) -> Result<Trained<AnyBackbone>, Error> {
+        let device = device();
+        device.seed(11);
+        let questionnaire = QuestionnaireEncoderConfig {
+            inputs: self.prepared.answers_width().unwrap(),
+            widths: vec![8],
+            dropout: 0.3,
+        };
+        let head = HeadConfig { num_classes: 7, dropout: 0.3, questionnaire: Some(questionnaire) };
+        let config = ClassifierConfig { backbone: self.recipe.model.backbone.clone(), head };
+        let trainer = Trainer {
+            recipe: &self.recipe.training,
+            seed: self.recipe.seed,
+            device: &device,
+            folder,
+            progress: Progress::Silent,
+            label: "test",
+        };
+        let rows = self.prepared.training_loader(&self.recipe).unwrap();
+        let validation = self.prepared.loader(SplitRole::Validation).unwrap();
+        trainer.fit(config.init(&device).unwrap(), objective, &rows, &validation)
+    }
+}
+
+fn supervised() -> Supervised<derm_losses::CrossEntropyLoss> {
+    Supervised { criterion: CrossEntropyLossConfig::default().init(7, &device().autodiff()).unwrap() }
+}
+
+/// Loses its loss at one step, counted in calls.
+struct LosesIts<O> {
+    objective: O,
+    at: usize,
+    calls: Cell<usize>,
+}
+
+impl<B: Backbone, O: Objective<B>> Objective<B> for LosesIts<O> {
+    fn loss(&self, model: &Classifier<B>, batch: &Batch, progress: f64) -> Tensor<1> {
+        let loss = self.objective.loss(model, batch, progress);
+        let call = self.calls.replace(self.calls.get() + 1);
+        if call == self.at { loss * f64::NAN } else { loss }
+    }
+}
+
+fn bytes(trained: &Trained<AnyBackbone>, place: &Path) -> Vec<u8> {
+    let path = place.join("weights.safetensors");
+    save_safetensors(&trained.model, &path).unwrap();
+    fs::read(path).unwrap()
+}
+
+fn latest(folder: &Path) -> String {
+    fs::read_to_string(folder.join("checkpoints/latest")).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn an_interrupted_training_ends_with_the_bytes_of_one_that_was_not() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let with_workers = |workers: usize| {
+        Start::new(recipe(&place.path().join("unused"), &[&format!("dataset.workers={workers}")]))
+    };
+    let start = with_workers(0);
+    let steps = start.prepared.training_loader(&start.recipe).unwrap().num_batches();
+    assert!(steps >= 3, "{steps} steps an epoch");
+    let whole = start.fit(&place.path().join("whole"), &supervised()).unwrap();
+    let expected = bytes(&whole, place.path());
+
+    let folder = place.path().join("interrupted");
+    let other = with_workers(2);
+    // Before the first checkpoint; within an epoch after one; in the next epoch.
+    let mut done = 0;
+    for (start, at) in [(&other, 1), (&start, 3), (&other, steps + 1), (&other, 1)] {
+        let objective = LosesIts { objective: supervised(), at, calls: Cell::new(0) };
+        let error = start.fit(&folder, &objective).unwrap_err();
+        let Error::NotFinite { step, epoch, value } = error else { panic!("{error}") };
+        assert!(value.is_nan());
+        assert_eq!((step, epoch), (done + at, (done + at) / steps + 1));
+        let checkpoints = folder.join("checkpoints");
+        // The last step that wrote a checkpoint: every second one, and the end of an epoch.
+        done = (0..=step).rev().find(|step| step % 2 == 0 || step % steps == 0).unwrap();
+        if done == 0 {
+            assert!(!checkpoints.exists());
+        } else {
+            assert_eq!(latest(&folder), format!("step-{done:08}"));
+        }
+    }
+    // A failure leaves the checkpoint as it is.
+    let before = contents(&folder.join("checkpoints"));
+    let objective = LosesIts { objective: supervised(), at: 0, calls: Cell::new(0) };
+    let error = other.fit(&folder, &objective).unwrap_err();
+    assert!(error.to_string().contains(&format!("at step {done} ")), "{error}");
+    assert_eq!(contents(&folder.join("checkpoints")), before);
+
+    let resumed = other.fit(&folder, &supervised()).unwrap();
+    assert!(bytes(&resumed, place.path()) == expected, "the weights differ");
+    for (a, b) in resumed.history.iter().zip(&whole.history) {
+        assert_eq!(
+            (a.epoch, a.step, a.train_loss, a.validation_nll),
+            (b.epoch, b.step, b.train_loss, b.validation_nll)
+        );
+    }
+    assert_eq!(resumed.history.len(), whole.history.len());
+
+    // The checkpoint of another training does not fit.
+    let longer = Start::new(recipe(&place.path().join("unused"), &["training.batch_size=4"]));
+    let error = longer.fit(&folder, &supervised()).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+    // A changed byte in it is found.
+    let file = folder.join("checkpoints").join(latest(&folder)).join("optimizer.bpk");
+    let mut damaged = fs::read(&file).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    let error = start.fit(&folder, &supervised()).unwrap_err();
+    assert!(error.to_string().contains("optimizer.bpk"), "{error}");
+}
+
+/// A loss that is finite with a gradient that is not: the root of zero.
+struct InfiniteSlope;
+
+impl<B: Backbone> Objective<B> for InfiniteSlope {
+    fn loss(&self, model: &Classifier<B>, batch: &Batch, _progress: f64) -> Tensor<1> {
+        let output = model.forward(batch.images.clone(), batch.answers.clone(), &Taps::none());
+        output.logits.mul_scalar(0.0).sqrt().sum()
+    }
+}
+
+#[test]
+fn a_lost_weight_is_never_saved() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let start = Start::new(recipe(place.path(), &["training.checkpoint_steps=1", "training.clip_norm="]));
+    let error = start.fit(place.path(), &InfiniteSlope).unwrap_err();
+    assert!(matches!(error, Error::WeightNotFinite { step: 1, .. }), "{error}");
+    assert!(!place.path().join("checkpoints").exists());
+}
+
+#[test]
+fn a_batch_larger_than_the_training_split_is_refused() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let recipe = recipe(&place.path().join("run"), &["training.batch_size=500"]);
+    let error = run(&recipe, &device(), Progress::Silent).unwrap_err();
+    assert!(matches!(error, Error::NoBatch { batch_size: 500, .. }), "{error}");
+}
+
+#[test]
+fn what_cannot_begin_leaves_no_folder() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("run");
+    let absent = place.path().join("nowhere");
+    let (root, teacher) =
+        (format!("dataset.root={}", absent.display()), format!("distillation.teacher={}", absent.display()));
+    let schema = format!("dataset.feature_schema_path={}", absent.display());
+    for overrides in
+        [&["dataset.source=ham10000", root.as_str()][..], &[teacher.as_str()], &[schema.as_str()]]
+    {
+        let error = run(&recipe(&folder, overrides), &device(), Progress::Silent).unwrap_err();
+        assert!(error.to_string().contains("nowhere"), "{error}");
+        assert!(!folder.exists());
+    }
+    // A mistake that was corrected does not bind.
+    run(&recipe(&folder, &["training.batch_size=500"]), &device(), Progress::Silent).unwrap_err();
+    run(&recipe(&folder, &["training.epochs=1"]), &device(), Progress::Silent).unwrap();
+}
+
+#[test]
+fn a_student_of_another_size_learns_from_a_teacher() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let teacher = run(&recipe(&place.path().join("teacher"), &[]), &device(), Progress::Silent).unwrap();
+    let of_teacher = format!("distillation.teacher={}", teacher.bundle().display());
+    let small = "model.backbone.resnet={ block: basic, depths: [1, 1], widths: [3, 5], stem: conv3x3 }";
+    let overrides = [of_teacher.as_str(), "distillation.attention={}", small];
+    let folder = place.path().join("student");
+    let student = run(&recipe(&folder, &overrides), &device(), Progress::Silent).unwrap();
+    assert!(student.parameters.trainable < teacher.parameters.trainable);
+    assert!(student.history.iter().all(|log| log.train_loss.is_finite()));
+    // The bundle alone says what the run said.
+    let loaded = Predictor::load(student.bundle(), &device()).unwrap();
+    let rows = &student.prepared.dataset.records()[..3];
+    for record in rows {
+        let ImageSource::Rgb(pixels) = &record.image else { panic!("not drawn") };
+        let decision = loaded.predict(pixels, &record.answers).unwrap();
+        assert_eq!(decision, student.predictor.predict(pixels, &record.answers).unwrap());
+    }
+    // The teacher changes what is learned.
+    let alone = run(&recipe(&place.path().join("alone"), &[small]), &device(), Progress::Silent).unwrap();
+    assert_ne!(weights(&alone.folder), weights(&student.folder));
+
+    // The same folder with the weights of another teacher is another run.
+    let other = run(&recipe(&place.path().join("other"), &["seed=5"]), &device(), Progress::Silent).unwrap();
+    let of_other = format!("distillation.teacher={}", other.bundle().display());
+    let error =
+        run(&recipe(&folder, &[&of_other, "distillation.attention={}", small]), &device(), Progress::Silent);
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::OtherRun { .. }) && error.to_string().contains("teacher"), "{error}");
+
+    // What the teacher would misread is refused, and nothing is written.
+    for (change, words) in [
+        ("model.image_size=24", "image size"),
+        ("model.image_norm=siglip", "standardisation"),
+        ("model.interpolation=bicubic", "interpolation"),
+        ("model.use_answers=false", "questionnaire"),
+    ] {
+        let fresh = place.path().join("fresh");
+        let error = run(&recipe(&fresh, &[&of_teacher, change]), &device(), Progress::Silent).unwrap_err();
+        assert!(
+            matches!(&error, Error::TeacherInput { what, .. } if what.contains(words)),
+            "{change}: {error}"
+        );
+        assert!(!fresh.exists());
+    }
+
+    // A teacher of other classes.
+    let names: Vec<String> =
+        teacher.predictor.labels().names().iter().map(|name| format!("{name}_")).collect();
+    let mut calibration = teacher.predictor.calibration().clone();
+    for (class, name) in calibration.abstain.expected.classes.iter_mut().zip(&names) {
+        class.label.clone_from(name);
+    }
+    let config = fs::read_to_string(teacher.bundle().join("config.json")).unwrap();
+    let config: BundleConfig<ClassifierConfig> = serde_json::from_str(&config).unwrap();
+    let renamed = place.path().join("renamed");
+    let bundle = Bundle {
+        model: teacher.predictor.model(),
+        config,
+        labels: &LabelMap::new(names).unwrap(),
+        schema: teacher.predictor.schema(),
+        calibration: &calibration,
+        metrics: serde_json::Value::Null,
+        model_card: String::new(),
+        provenance: teacher.predictor.manifest().provenance.clone(),
+    };
+    bundle.write(&renamed).unwrap();
+    let of_renamed = format!("distillation.teacher={}", renamed.display());
+    let error =
+        run(&recipe(&place.path().join("fresh"), &[&of_renamed]), &device(), Progress::Silent).unwrap_err();
+    assert!(matches!(error, Error::TeacherLabels { .. }), "{error}");
+}
+
+/// An architecture from elsewhere: one width, and a description of its own.
+#[derive(Debug)]
+struct Slim;
+
+impl Architecture for Slim {
+    type Backbone = ResNet;
+    type Config = (usize, usize, Option<usize>);
+
+    fn config(_recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> Self::Config {
+        (4, num_classes, answers_width)
+    }
+
+    fn init(config: &Self::Config, device: &Device) -> Result<Classifier<ResNet>, derm_backbones::Error> {
+        let &(width, num_classes, answers_width) = config;
+        let block = derm_backbones::BlockKind::Basic;
+        let config = ResNetConfig { block, depths: vec![1], widths: vec![width], stem: Stem::Conv3x3 };
+        let questionnaire = answers_width.map(QuestionnaireEncoderConfig::new);
+        HeadConfig { num_classes, dropout: 0.0, questionnaire }.init(config.init(device)?, device)
+    }
+}
+
+#[test]
+fn a_network_of_ones_own_is_trained_and_served() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let recipe = recipe(&place.path().join("run"), &["training.epochs=1"]);
+    let finished = run_with::<Slim>(&recipe, &device(), Progress::Silent).unwrap();
+    let load = |config: &<Slim as Architecture>::Config, device: &Device| Ok(Slim::init(config, device)?);
+    let loaded = Predictor::load_with(finished.bundle(), &device(), load).unwrap();
+    assert_eq!(loaded.labels().num_classes(), 7);
+    // The workspace's own loader does not know this description, and says in which file it stands.
+    let error = Predictor::load(finished.bundle(), &device()).unwrap_err();
+    assert!(error.to_string().contains("config.json"), "{error}");
+}
