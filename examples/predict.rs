@@ -50,8 +50,11 @@ fn predict(arguments: &Arguments, device: &burn::tensor::Device) -> Result<(), E
             println!("{}", serde_json::json!({ "image": image, "decision": decision }));
             continue;
         }
-        let offered: Vec<String> =
-            decision.offered().iter().map(|class| format!("{} {:.3}", class.label, class.probability)).collect();
+        let offered: Vec<String> = decision
+            .offered()
+            .iter()
+            .map(|class| format!("{} {:.3}", class.label, class.probability))
+            .collect();
         println!("{}: {} {}", image.display(), decision.tier, offered.join(", "));
         if !decision.missing_answers.is_empty() {
             println!("  not answered: {}", decision.missing_answers.join(", "));

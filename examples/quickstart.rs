@@ -28,12 +28,14 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { output, seed, tiny } = Arguments::parse();
     match examples::device() {
-        Ok(device) => examples::finish(run_all(&Options { output, seed, tiny }, &device, Progress::Terminal).map(|summary| {
-            #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
-            {
-                println!("{summary}");
-            }
-        })),
+        Ok(device) => examples::finish(
+            run_all(&Options { output, seed, tiny }, &device, Progress::Terminal).map(|summary| {
+                #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
+                {
+                    println!("{summary}");
+                }
+            }),
+        ),
         Err(reason) => {
             eprintln!("error: {reason}");
             ExitCode::FAILURE

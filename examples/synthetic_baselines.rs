@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use clap::Parser;
 use derm_core::{Predictions, Probabilities, Test, atomic};
 use derm_metrics::{ClassSet, Interval, Metric, Resamples, bootstrap, paired_bootstrap};
-use derm_train::{Error, Progress, run};
+use derm_train::{Error, Progress, Recipe, run};
 use examples::baselines::Baselines;
 use examples::quickstart::{Options, teacher};
 
@@ -57,12 +57,13 @@ fn main() -> ExitCode {
 fn study(arguments: &Arguments, device: &Device) -> Result<(), Error> {
     let &Arguments { seed, tiny, replicates, .. } = arguments;
     let output = arguments.output.clone();
-    let mut both = teacher(&Options { output: output.clone(), seed, tiny });
-    both.name = "image_and_answers".to_owned();
-    both.output = Some(output.join(&both.name));
-    let mut image = both.clone();
-    image.name = "image".to_owned();
-    image.output = Some(output.join(&image.name));
+    let recipe = |name: &str| Recipe {
+        name: name.to_owned(),
+        output: Some(output.join(name)),
+        ..teacher(&Options { output: output.clone(), seed, tiny })
+    };
+    let both = recipe("image_and_answers");
+    let mut image = recipe("image");
     image.model.use_answers = false;
 
     let both = run(&both, device, Progress::Terminal)?;

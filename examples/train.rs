@@ -28,7 +28,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = Recipe::read(config, &overrides).and_then(|recipe| run(&recipe, &device, Progress::Terminal));
+    let result =
+        Recipe::read(config, &overrides).and_then(|recipe| run(&recipe, &device, Progress::Terminal));
     examples::finish(result.map(|finished| {
         #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
         {

@@ -52,9 +52,11 @@ pub fn teacher(options: &Options) -> Recipe {
 
 /// The student's recipe: half the width and depth, a quarter of the parameters or less, taught by the teacher's bundle.
 pub fn student(options: &Options) -> Recipe {
-    let mut recipe = teacher(options);
-    recipe.name = "student".to_owned();
-    recipe.output = Some(options.output.join("student"));
+    let mut recipe = Recipe {
+        name: "student".to_owned(),
+        output: Some(options.output.join("student")),
+        ..teacher(options)
+    };
     recipe.model.backbone = small_resnet(&[1, 1, 1], &[16, 32, 64]);
     recipe.training.loss = LossName::CrossEntropy;
     recipe.training.epochs = if options.tiny { 2 } else { 20 };
@@ -128,7 +130,8 @@ impl fmt::Display for Summary {
         writeln!(f, "\n{:<20} {:>24} {:>24}", "test split", "teacher", "student")?;
         let sizes = [teacher.parameters.trainable, student.parameters.trainable];
         writeln!(f, "{:<20} {:>24} {:>24}", "parameters", sizes[0], sizes[1])?;
-        for (a, b) in teacher.assessment.calibrated.metrics.iter().zip(&student.assessment.calibrated.metrics) {
+        for (a, b) in teacher.assessment.calibrated.metrics.iter().zip(&student.assessment.calibrated.metrics)
+        {
             writeln!(f, "{:<20} {:>24} {:>24}", a.name, cell(a), cell(b))?;
         }
         for (a, b) in teacher.assessment.tiers.tiers.iter().zip(&student.assessment.tiers.tiers) {

@@ -23,7 +23,7 @@ const CHECKPOINT_STEPS: usize = 4;
 const SIGKILL: i32 = 9;
 
 /// How long a child may take to get somewhere; only a hang takes that long.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Everything random that a run has is on: dropout before the head and within the questionnaire encoder, turned
 /// images, rows in random order.
