@@ -18,8 +18,13 @@ use burn::tensor::Device;
 /// # Errors
 /// Where the variable names a backend that this program was built without.
 pub fn device() -> Result<Device, String> {
-    let compiled = [("cuda", cfg!(feature = "cuda")), ("flex", cfg!(feature = "flex")), ("ndarray", cfg!(feature = "ndarray"))];
-    let compiled: Vec<&str> = compiled.into_iter().filter_map(|(name, there)| there.then_some(name)).collect();
+    let compiled = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("flex", cfg!(feature = "flex")),
+        ("ndarray", cfg!(feature = "ndarray")),
+    ];
+    let compiled: Vec<&str> =
+        compiled.into_iter().filter_map(|(name, there)| there.then_some(name)).collect();
     if let Ok(name) = std::env::var("BURN_DEVICE")
         && !compiled.contains(&name.as_str())
     {
