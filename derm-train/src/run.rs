@@ -15,7 +15,7 @@ use crate::inference::{TASK, predict};
 use crate::model_card::model_card;
 use crate::run_folder::{Inputs, RunFolder};
 use crate::seed::{Purpose, derive};
-use crate::{Distilled, EpochLog, Error, Prepared, Progress, Recipe, Supervised, Trained, Trainer};
+use crate::{Distilled, EpochLog, Error, Objective, Prepared, Progress, Recipe, Supervised, Trainer};
 
 /// A run that is done: what its folder holds, in memory.
 #[derive(Debug)]
@@ -83,13 +83,25 @@ pub fn run_with<A: Architecture>(
     device.seed(derive(recipe.seed, Purpose::Weights, 0));
     let model = A::init(&config, device)?;
     let parameters = count_parameters(&model);
+    let rows = prepared.training_loader(recipe)?;
+    Trainer::check_rows(&recipe.training, &rows)?;
+    let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device)?;
 
+    // Everything that can be refused is refused before this; from here on there is a folder.
     let weights = teacher.as_ref().and_then(|teacher| teacher.manifest().files.get("model.safetensors"));
     let inputs = Inputs { split: prepared.split.hash(), teacher: weights.map(|file| file.sha256.clone()) };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
     progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
-    let trained = train(recipe, device, progress, &folder, &prepared, model, teacher.as_ref())?;
+    let trainer = Trainer {
+        recipe: &recipe.training,
+        seed: recipe.seed,
+        device,
+        folder: folder.path(),
+        progress,
+        label: &recipe.name,
+    };
+    let trained = trainer.fit(model, objective.as_ref(), &rows, &prepared.loader(SplitRole::Validation)?)?;
 
     progress.stage("predicting");
     let predictions = RolePredictions::new(&trained.model, &prepared, device)?;
@@ -144,36 +156,24 @@ pub fn run_with<A: Architecture>(
     Ok(finished)
 }
 
-fn train<B: Backbone>(
+/// What the recipe minimises.
+fn objective<'a, B: Backbone>(
     recipe: &Recipe,
-    device: &Device,
-    progress: Progress,
-    folder: &RunFolder,
     prepared: &Prepared,
-    model: Classifier<B>,
-    teacher: Option<&Predictor>,
-) -> Result<Trained<B>, Error> {
-    let trainer = Trainer {
-        recipe: &recipe.training,
-        seed: recipe.seed,
-        device,
-        folder: folder.path(),
-        progress,
-        label: &recipe.name,
-    };
-    let training_device = device.clone().autodiff();
+    student: &Classifier<B>,
+    teacher: Option<&'a Predictor>,
+    device: &Device,
+) -> Result<Box<dyn Objective<B> + 'a>, Error> {
     let counts = prepared.training_counts()?;
-    let criterion = recipe.loss(&counts)?.init(counts.len(), &training_device)?;
-    let (rows, validation) = (prepared.training_loader(recipe)?, prepared.loader(SplitRole::Validation)?);
-    match recipe.distillation.as_ref().zip(teacher) {
-        None => trainer.fit(model, &Supervised { criterion }, &rows, &validation),
+    let criterion = recipe.loss(&counts)?.init(counts.len(), &device.clone().autodiff())?;
+    Ok(match recipe.distillation.as_ref().zip(teacher) {
+        None => Box::new(Supervised { criterion }),
         Some((section, teacher)) => {
             let teacher = teacher.model();
-            let objective =
-                section.objective().init(criterion, model.backbone().spec(), teacher.backbone().spec())?;
-            trainer.fit(model, &Distilled { teacher, objective }, &rows, &validation)
+            let (student, spec) = (student.backbone().spec(), teacher.backbone().spec());
+            Box::new(Distilled { teacher, objective: section.objective().init(criterion, student, spec)? })
         }
-    }
+    })
 }
 
 /// Checks that a batch made for the student means the same to the teacher.

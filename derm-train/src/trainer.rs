@@ -62,16 +62,13 @@ impl Trainer<'_> {
     pub fn fit<B: Backbone>(
         &self,
         model: Classifier<B>,
-        objective: &impl Objective<B>,
+        objective: &(impl Objective<B> + ?Sized),
         train: &Loader,
         validation: &Loader,
     ) -> Result<Trained<B>, Error> {
         let device = self.device.clone().autodiff();
         let steps_per_epoch = train.num_batches();
-        if steps_per_epoch == 0 {
-            let rows = train.sampler().len();
-            return Err(Error::NoBatch { rows, batch_size: self.recipe.batch_size });
-        }
+        Self::check_rows(self.recipe, train)?;
         let schedule = self.schedule(steps_per_epoch);
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
 
@@ -137,6 +134,14 @@ impl Trainer<'_> {
             self.write_history(&state.history)?;
         }
         Ok(Trained { model: model.valid(), history: state.history })
+    }
+
+    /// Whether there is a batch to train on.
+    pub(crate) fn check_rows(recipe: &TrainingRecipe, train: &Loader) -> Result<(), Error> {
+        if train.num_batches() > 0 {
+            return Ok(());
+        }
+        Err(Error::NoBatch { rows: train.sampler().len(), batch_size: recipe.batch_size })
     }
 
     /// Whether the checkpoint was written by a training with these epochs.
