@@ -2,16 +2,20 @@
 #![cfg(feature = "burn")]
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use derm_core::{Probabilities, Targets, ValueError};
 use ndarray::array;
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
 
 #[test]
 fn hard_targets_become_one_hot_rows() {
     let device = Device::default();
     let targets = Targets::from_indices(&[2, 0], 3, &device).unwrap();
     assert_eq!(targets.num_samples(), 2);
-    let rows = targets.to_distributions(3).into_data().to_vec::<f32>().unwrap();
+    let rows = values(targets.to_distributions(3));
     assert_eq!(rows, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
 }
 
@@ -21,7 +25,7 @@ fn soft_targets_keep_their_rows() {
     let probabilities = Probabilities::new(array![[0.25, 0.75], [1.0, 0.0]]).unwrap();
     let targets = Targets::from_probabilities(&probabilities, &device);
     assert_eq!(targets.num_samples(), 2);
-    let rows = targets.to_distributions(2).into_data().to_vec::<f32>().unwrap();
+    let rows = values(targets.to_distributions(2));
     assert_eq!(rows, [0.25, 0.75, 1.0, 0.0]);
 }
 

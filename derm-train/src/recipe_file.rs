@@ -17,8 +17,9 @@ use serde_saphyr::options::NonFiniteFloatPolicy;
 
 use crate::Error;
 
-/// Similarity (Jaro-Winkler, in [0, 1]) from which a known key is offered for an unknown one.
-const NEAR: f64 = 0.7;
+/// Similarity (Damerau-Levenshtein, a share of the longer name's letters, in [0, 1]) from which a known key is
+/// offered for an unknown one.
+const NEAR: f64 = 0.6;
 
 /// Reads the YAML file at `path` and sets each `key.path=value` of `overrides`; the value is YAML as well.
 ///
@@ -53,7 +54,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[
                 // The path ends in the unknown key itself where the tracker has seen it.
                 let parent = path.strip_suffix(&field).unwrap_or(&path).trim_end_matches('.');
                 let key = if parent.is_empty() { field.clone() } else { format!("{parent}.{field}") };
-                Error::UnknownKey { origin: origin.to_owned(), key, hint: hint(&field, known) }
+                Error::UnknownKey { origin: origin.to_owned(), key, hint: hint(&field, "keys", known) }
             }
             NodeError::Other(reason) => Error::Key { origin: origin.to_owned(), key: path, reason },
         }
@@ -66,16 +67,16 @@ fn yaml(text: &str) -> Result<Node, String> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
 
-/// `did you mean …?` where a known key is near, else the list of known keys.
-fn hint(field: &str, known: &[&str]) -> String {
+/// `did you mean …?` where a known key or value is near, else the list of those known.
+fn hint(field: &str, what: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
-        .map(|&key| (strsim::jaro_winkler(field, key), key))
+        .map(|&key| (strsim::normalized_damerau_levenshtein(field, key), key))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(similarity, _)| *similarity >= NEAR);
     match nearest {
         Some((_, key)) => format!("did you mean `{key}`?"),
-        None => format!("known keys are {}", known.join(", ")),
+        None => format!("known {what} are {}", known.join(", ")),
     }
 }
 
@@ -139,7 +140,7 @@ impl de::Error for NodeError {
     }
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        Self::Other(format!("unknown value `{variant}`; {}", hint(variant, known)))
+        Self::Other(format!("unknown value `{variant}`; {}", hint(variant, "values", known)))
     }
 }
 

@@ -114,6 +114,8 @@ fn a_wrong_type_is_named_with_its_key() {
         ("training: { loss: mse }", "training.loss", "unknown value `mse`"),
         ("training: { loss: fcal }", "training.loss", "did you mean `focal`?"),
         ("model: { backbone: restnet18 }", "model.backbone", "did you mean `resnet18`?"),
+        ("model: { backbone: resnet19 }", "model.backbone", "did you mean `resnet18`?"),
+        ("dataset: { source: pictures }", "dataset.source", "known values are synthetic, ham10000"),
         ("model: { backbone: [resnet18] }", "model.backbone", "got a list"),
         ("model: { backbone: { resnet18: { widths: [4] } } }", "model.backbone", "expected no settings"),
         ("model: { answers_widths: [8, no] }", "model.answers_widths[1]", "expected usize"),
