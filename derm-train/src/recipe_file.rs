@@ -19,7 +19,7 @@ use crate::Error;
 
 /// Similarity (Damerau-Levenshtein, a share of the longer name's letters, in [0, 1]) from which a known key is
 /// offered for an unknown one.
-const NEAR: f64 = 0.6;
+const NEAR: f64 = 0.5;
 
 /// Reads the YAML file at `path` and sets each `key.path=value` of `overrides`; the value is YAML as well.
 ///
