@@ -5,6 +5,7 @@
 //! writes them to `predictions/`. The calibrator is fitted on the first, the abstain policy on the second, and
 //! the numbers come from the third.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -50,8 +51,10 @@ fn evaluate(arguments: &Arguments) -> Result<(), Error> {
         seed,
     )?;
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&assessment).unwrap_or_default() + "\n";
-        derm_core::atomic::write_file(path, |file| std::io::Write::write_all(file, text.as_bytes()))?;
+        derm_core::atomic::write_file(path, |file| {
+            serde_json::to_writer_pretty(&mut *file, &assessment).map_err(io::Error::from)?;
+            file.write_all(b"\n")
+        })?;
     }
     #[allow(clippy::print_stdout, reason = "the table is what the program is for")]
     {

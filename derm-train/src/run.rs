@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use derm_backbones::{Classifier, ParameterCount, count_parameters};
-use derm_core::{Backbone, Calibration, Predictions, SplitRole, Test, Validation, View, atomic};
+use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
 use derm_predict::{Bundle, BundleConfig, Predictor, Provenance};
 
 use crate::architecture::{Architecture, Named};
@@ -116,8 +116,10 @@ pub fn run_with<A: Architecture>(
         &recipe.evaluation,
         recipe.seed,
     )?;
-    let metrics = serde_json::to_value(&assessment).unwrap_or_default();
-    atomic::write_file(folder.join("metrics.json"), |file| {
+    let path = folder.join("metrics.json");
+    let metrics = serde_json::to_value(&assessment)
+        .map_err(|error| FileError::new(&path, "write", io::Error::from(error)))?;
+    atomic::write_file(&path, |file| {
         serde_json::to_writer_pretty(&mut *file, &metrics).map_err(io::Error::from)?;
         file.write_all(b"\n")
     })?;

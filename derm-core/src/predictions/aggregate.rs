@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use ndarray::{Array2, Axis};
 
@@ -32,6 +33,11 @@ impl<R: Role> Predictions<R> {
     /// # Panics
     /// Where an index is no row.
     pub fn select(&self, indices: &[usize]) -> Result<Self, PredictionsError> {
+        let (columns, scores) = self.rows(indices);
+        Self::new(self.metadata.clone(), columns, scores)
+    }
+
+    fn rows(&self, indices: &[usize]) -> (PredictionColumns, Scores) {
         let pick = |values: &[String]| indices.iter().map(|&row| values[row].clone()).collect();
         let columns = &self.columns;
         let soft_targets = columns.soft_targets.as_ref().map(|soft| soft.select(Axis(0), indices));
@@ -45,7 +51,7 @@ impl<R: Role> Predictions<R> {
             subgroups,
         };
         let scores = Scores { kind: self.scores.kind, values: self.scores.values.select(Axis(0), indices) };
-        Self::new(self.metadata.clone(), columns, scores)
+        (columns, scores)
     }
 
     /// One row a group: of each, the row whose id sorts first, in the order of the groups' names.
@@ -62,8 +68,9 @@ impl<R: Role> Predictions<R> {
             }
         }
         let indices: Vec<usize> = first.into_values().collect();
-        // Distinct rows of a valid table make a valid table.
-        self.select(&indices).unwrap_or_else(|_| self.clone())
+        // Distinct rows of a valid table make a valid table, so there is nothing to check again.
+        let (columns, scores) = self.rows(&indices);
+        Self { metadata: self.metadata.clone(), columns, scores, role: PhantomData }
     }
 
     /// The mean probability over the rows of each group or case, in the order of their names.
