@@ -78,3 +78,21 @@ pub(crate) fn check_alpha(alpha: f64) -> Result<(), Error> {
 pub(crate) fn check_at_least_one(argument: &'static str, value: usize) -> Result<(), Error> {
     if value >= 1 { Ok(()) } else { Err(Error::Count { argument, value, minimum: 1, maximum: usize::MAX }) }
 }
+
+pub(crate) fn check_not_empty(argument: &'static str, length: usize) -> Result<(), Error> {
+    if length > 0 { Ok(()) } else { Err(ValueError::Empty { argument }.into()) }
+}
+
+pub(crate) fn check_length(argument: &'static str, got: usize, expected: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(ValueError::Length { argument, got, expected }.into()) }
+}
+
+pub(crate) fn check_finite(argument: &'static str, numbers: &[f64]) -> Result<(), Error> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(position) => {
+            let (value, expected) = (numbers[position], "a finite number");
+            Err(Error::Entry { argument, position, value, expected })
+        }
+    }
+}
