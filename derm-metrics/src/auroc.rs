@@ -1,22 +1,33 @@
 use derm_core::Probabilities;
-use serde::{Deserialize, Serialize};
+use rayon::prelude::*;
 
-use crate::Error;
+use crate::class_average::support;
+use crate::ranked_rows::{RankedRows, check_scores, class_area};
+use crate::{ClassAverage, Error};
 
-/// How the areas of the classes make one number; the mean runs over the classes whose area is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AurocAverage {
-    /// The plain mean.
-    Macro,
-    /// The mean weighted by the number of samples of each class.
-    Weighted,
+/// Area under the ROC curve of a score against labels (`true` is positive): `P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over
+/// pairs of a positive and a negative row, in O(N log N). `None` without both labels.
+///
+/// # Errors
+/// [`Error::Value`] for no rows or other lengths, [`Error::Entry`] for a score that is not finite.
+///
+/// # Source
+/// scikit-learn `roc_auc_score`.
+///
+/// ```
+/// assert_eq!(derm_metrics::auroc(&[3.0, 1.0, 1.0], &[true, true, false])?, Some(0.75));
+/// assert_eq!(derm_metrics::auroc(&[3.0, 1.0], &[true, true])?, None);
+/// # Ok::<(), derm_metrics::Error>(())
+/// ```
+pub fn auroc(scores: &[f64], labels: &[bool]) -> Result<Option<f64>, Error> {
+    check_scores(scores, labels)?;
+    Ok(RankedRows::of_scores(scores, labels).area(|_| 1))
 }
 
 /// Area under the ROC curve of every class against the rest, shape `[C]`, by the class's probability.
 ///
-/// `P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over pairs of a sample of the class and one of another, in O(N log N) a class
-/// and counted in integers, so that the order of rows changes no bit. `None` where all or no samples are of
+/// [`auroc`] of every class, in O(N log N) a class, the classes in parallel, and counted in integers, so that
+/// neither the order of rows nor the number of threads changes a bit. `None` where all or no samples are of
 /// the class.
 ///
 /// # Errors
@@ -35,9 +46,8 @@ pub enum AurocAverage {
 /// ```
 pub fn auroc_ovr(probabilities: &Probabilities, targets: &[usize]) -> Result<Vec<Option<f64>>, Error> {
     probabilities.check_targets(targets)?;
-    Ok((0..probabilities.num_classes())
-        .map(|class| RankedRows::new(probabilities, targets, class).area(|_| 1))
-        .collect())
+    let classes = (0..probabilities.num_classes()).into_par_iter();
+    Ok(classes.map(|class| class_area(probabilities, targets, class)).collect())
 }
 
 /// The one-vs-rest areas averaged over the classes that have one; `None` where no class has.
@@ -46,75 +56,79 @@ pub fn auroc_ovr(probabilities: &Probabilities, targets: &[usize]) -> Result<Vec
 /// [`Error::Value`] where the targets do not fit the probabilities.
 ///
 /// # Source
-/// scikit-learn `roc_auc_score(multi_class="ovr")`.
+/// scikit-learn `roc_auc_score(multi_class="ovr")`, which refuses classes without samples.
 pub fn averaged_auroc_ovr(
     probabilities: &Probabilities,
     targets: &[usize],
-    average: AurocAverage,
+    average: ClassAverage,
 ) -> Result<Option<f64>, Error> {
     let areas = auroc_ovr(probabilities, targets)?;
-    let mut support = vec![0_u64; areas.len()];
-    for &target in targets {
-        support[target] += 1;
-    }
-    Ok(mean_area(&areas, &support, average))
+    Ok(average.mean(&areas, &support(areas.len(), targets)))
 }
 
-pub(crate) fn mean_area(areas: &[Option<f64>], support: &[u64], average: AurocAverage) -> Option<f64> {
-    let (mut sum, mut total) = (0.0, 0.0);
-    for (area, &support) in areas.iter().zip(support) {
-        let weight = match average {
-            AurocAverage::Macro => 1.0,
-            AurocAverage::Weighted => support as f64,
-        };
-        if let Some(area) = area {
-            sum += weight * area;
-            total += weight;
-        }
-    }
-    (total > 0.0).then(|| sum / total)
+/// One-vs-one area: the mean over pairs of classes with samples of `½ (A(i | j) + A(j | i))`, where `A(i | j)`
+/// is the area by the probability of `i` over the rows of the two classes. `None` for fewer than two such
+/// classes.
+///
+/// It does not depend on how common the classes are.
+///
+/// # Errors
+/// [`Error::Value`] where the targets do not fit the probabilities.
+///
+/// # Source
+/// Hand and Till 2001; scikit-learn `roc_auc_score(multi_class="ovo")`.
+///
+/// ```
+/// use derm_core::Probabilities;
+/// use ndarray::array;
+/// let probabilities = Probabilities::new(array![[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.3, 0.1, 0.6]])?;
+/// assert_eq!(derm_metrics::auroc_ovo(&probabilities, &[0, 1, 2])?, Some(1.0));
+/// assert_eq!(derm_metrics::auroc_ovo(&probabilities, &[0, 1, 1])?, Some(0.75));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn auroc_ovo(probabilities: &Probabilities, targets: &[usize]) -> Result<Option<f64>, Error> {
+    probabilities.check_targets(targets)?;
+    let rank = |class| RankedRows::of_class(probabilities, targets, class);
+    let ranked: Vec<RankedRows> = (0..probabilities.num_classes()).into_par_iter().map(rank).collect();
+    Ok(mean_pair_area(&ranked, targets, |_| 1))
 }
 
-/// The rows of one class's score in rising order, made once and used for every resample.
-#[derive(Debug, Clone)]
-pub(crate) struct RankedRows {
-    /// `row << 2 | last of its tie << 1 | positive`: one word a row keeps the sweep in the cache.
-    packed: Vec<u64>,
-}
-
-impl RankedRows {
-    pub(crate) fn new(probabilities: &Probabilities, targets: &[usize], class: usize) -> Self {
-        let scores = probabilities.view();
-        let mut order: Vec<(f64, usize)> = scores.column(class).iter().copied().zip(0..).collect();
-        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let pack = |(rank, &(score, row)): (usize, &(f64, usize))| {
-            // `total_cmp` sets −0 apart from 0; equality does not, and a tie ends only where equality does.
-            let tie_ends = order.get(rank + 1).is_none_or(|next| next.0 != score);
-            (row as u64) << 2 | u64::from(tie_ends) << 1 | u64::from(targets[row] == class)
-        };
-        Self { packed: order.iter().enumerate().map(pack).collect() }
+/// The one-vs-one area where row `i` stands `weight(i)` times: one sweep a class, O(N C) in all.
+pub(crate) fn mean_pair_area(
+    ranked: &[RankedRows],
+    targets: &[usize],
+    weight: impl Fn(usize) -> u64,
+) -> Option<f64> {
+    let num_classes = ranked.len();
+    let mut support = vec![0_u64; num_classes];
+    for (row, &target) in targets.iter().enumerate() {
+        support[target] += weight(row);
     }
-
-    /// The area where row `i` stands `weight(i)` times.
-    pub(crate) fn area(&self, weight: impl Fn(usize) -> u64) -> Option<f64> {
-        // Twice the number of ordered pairs, so that a tie's half is whole.
-        let mut doubled = 0_u64;
-        let (mut negatives, mut positives) = (0_u64, 0_u64);
-        let (mut tied_negatives, mut tied_positives) = (0_u64, 0_u64);
-        for &word in &self.packed {
-            let weight = weight((word >> 2) as usize);
-            let positive = word & 1;
-            tied_positives += weight * positive;
-            tied_negatives += weight * (1 - positive);
-            if word & 2 != 0 {
-                doubled += tied_positives * (2 * negatives + tied_negatives);
-                positives += tied_positives;
-                negatives += tied_negatives;
-                tied_positives = 0;
-                tied_negatives = 0;
+    let present: Vec<usize> = (0..num_classes).filter(|&class| support[class] > 0).collect();
+    let mut sum = 0.0;
+    for &class in &present {
+        // Rows of each class below the sweep, in the tie at it, and twice the ordered pairs.
+        let (mut below, mut tied) = (vec![0_u64; num_classes], vec![0_u64; num_classes]);
+        let mut doubled = vec![0_u64; num_classes];
+        let mut in_tie: Vec<usize> = Vec::new();
+        for (row, tie_ends) in ranked[class].rising() {
+            tied[targets[row]] += weight(row);
+            in_tie.push(targets[row]);
+            if tie_ends {
+                if tied[class] > 0 {
+                    for &other in &present {
+                        doubled[other] += tied[class] * (2 * below[other] + tied[other]);
+                    }
+                }
+                for other in in_tie.drain(..) {
+                    below[other] += std::mem::take(&mut tied[other]);
+                }
             }
         }
-        let pairs = positives as f64 * negatives as f64;
-        (pairs > 0.0).then(|| doubled as f64 / 2.0 / pairs)
+        let area =
+            |&other: &usize| doubled[other] as f64 / 2.0 / (support[class] as f64 * support[other] as f64);
+        sum += present.iter().filter(|&&other| other != class).map(area).sum::<f64>();
     }
+    let ordered_pairs = present.len() * present.len().saturating_sub(1);
+    (ordered_pairs > 0).then(|| sum / ordered_pairs as f64)
 }

@@ -96,3 +96,11 @@ pub(crate) fn check_finite(argument: &'static str, numbers: &[f64]) -> Result<()
         }
     }
 }
+
+pub(crate) fn check_share(argument: &'static str, value: f64) -> Result<(), Error> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::Range { argument, value, expected: "a number from 0 to 1" })
+    }
+}

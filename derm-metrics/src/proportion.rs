@@ -1,7 +1,7 @@
 use statrs::function::beta::beta_reg;
 use statrs::function::erf::erfc_inv;
 
-use crate::error::{check_alpha, check_at_least_one};
+use crate::error::{check_alpha, check_at_least_one, check_share};
 use crate::{Error, Interval, IntervalMethod};
 
 /// Wilson's score interval of a proportion, two-sided, from counts of independent trials.
@@ -36,9 +36,7 @@ pub fn wilson(successes: usize, trials: usize, alpha: f64) -> Result<Interval, E
 /// [`Error::Range`] unless `share` is in [0, 1] and `alpha` in (0, 1), [`Error::Count`] for no independent
 /// unit.
 pub fn wilson_effective(share: f64, independent: usize, alpha: f64) -> Result<Interval, Error> {
-    if !(0.0..=1.0).contains(&share) {
-        return Err(Error::Range { argument: "share", value: share, expected: "a number from 0 to 1" });
-    }
+    check_share("share", share)?;
     check_at_least_one("independent", independent)?;
     check_alpha(alpha)?;
     let n = independent as f64;

@@ -124,7 +124,7 @@ fn bootstraps_that_cannot_be() {
 fn an_undefined_metric_has_no_interval() {
     let p = probabilities();
     let resamples = Resamples::rows(3, 100, 1).unwrap();
-    let auroc = Metric::Auroc { average: derm_metrics::AurocAverage::Macro };
+    let auroc = Metric::Auroc { average: derm_metrics::ClassAverage::Macro };
     let estimate = &bootstrap(&p, &[1, 1, 1], &[auroc], &resamples, 0.05).unwrap()[0];
     assert_eq!((estimate.estimate, estimate.interval, estimate.mean), (None, None, None));
 }

@@ -11,7 +11,7 @@
 mod golden_cases;
 
 use derm_metrics::{
-    AurocAverage, Binning, CalibrationNorm, ClassPrf, ClassRates, ClassSet, Metric, PrfAverage, PrfMetric,
+    Binning, CalibrationNorm, ClassAverage, ClassPrf, ClassRates, ClassSet, Metric, PrfAverage, PrfMetric,
     ReliabilityTable, Resamples, ZeroDivision, accuracy, adaptive_ece, auroc_ovr, averaged_auroc_ovr,
     averaged_prf, balanced_accuracy, bootstrap, brier, classwise_ece, clopper_pearson, ece, nll,
     over_prediction_ratio, paired_bootstrap, per_class_prf, per_class_rates, top_k_accuracy, wilson,
@@ -159,11 +159,11 @@ fn of_predictions(case: &Case) -> bool {
         "auroc_ovr" => match case.text("average") {
             "none" => case.check([("per_class", auroc_ovr(&p, &y).unwrap().into())]),
             "macro" => {
-                let value = averaged_auroc_ovr(&p, &y, AurocAverage::Macro).unwrap();
+                let value = averaged_auroc_ovr(&p, &y, ClassAverage::Macro).unwrap();
                 case.check([("value", value.into())]);
             }
             "weighted" => {
-                let value = averaged_auroc_ovr(&p, &y, AurocAverage::Weighted).unwrap();
+                let value = averaged_auroc_ovr(&p, &y, ClassAverage::Weighted).unwrap();
                 case.check([("value", value.into())]);
             }
             other => case.unknown(other),

@@ -3,7 +3,7 @@
 
 use derm_core::Probabilities;
 use derm_metrics::{
-    AurocAverage, Binning, CalibrationNorm, ClassSet, ConfusionMatrix, Metric, NLL_CLIP, ReliabilityTable,
+    Binning, CalibrationNorm, ClassAverage, ClassSet, ConfusionMatrix, Metric, NLL_CLIP, ReliabilityTable,
     Resamples, auroc_ovr, averaged_auroc_ovr, bootstrap, classwise_ece, clopper_pearson,
     clopper_pearson_upper, paired_bootstrap, wilson,
 };
@@ -41,7 +41,7 @@ fn all_metrics() -> Vec<Metric> {
         Metric::TopKAccuracy { k: 2 },
         Metric::BalancedAccuracy { classes: ClassSet::All },
         Metric::MacroF1 { classes: ClassSet::All },
-        Metric::Auroc { average: AurocAverage::Weighted },
+        Metric::Auroc { average: ClassAverage::Weighted },
         Metric::Ece { n_bins: 4 },
     ]);
     metrics
@@ -299,8 +299,8 @@ fn a_macro_auroc_leaves_out_what_is_undefined() {
     let p = Probabilities::new(ndarray::array![[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.5, 0.4, 0.1]]).unwrap();
     let areas = auroc_ovr(&p, &[0, 1, 0]).unwrap();
     assert_eq!(areas, [Some(1.0), Some(1.0), None]);
-    assert_eq!(averaged_auroc_ovr(&p, &[0, 1, 0], AurocAverage::Macro).unwrap(), Some(1.0));
-    assert_eq!(averaged_auroc_ovr(&p, &[0, 0, 0], AurocAverage::Macro).unwrap(), None);
+    assert_eq!(averaged_auroc_ovr(&p, &[0, 1, 0], ClassAverage::Macro).unwrap(), Some(1.0));
+    assert_eq!(averaged_auroc_ovr(&p, &[0, 0, 0], ClassAverage::Macro).unwrap(), None);
 }
 
 const DRAWN: [[u32; 8]; 2] = [[0, 1, 2, 1, 0, 2, 1, 1], [2, 2, 0, 1, 0, 1, 2, 0]];
