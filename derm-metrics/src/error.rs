@@ -49,6 +49,54 @@ pub enum Error {
         /// Number of labels.
         expected: usize,
     },
+    /// A name that is not known.
+    #[error("unknown class {name:?}; known are {known:?}")]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// The names that are known.
+        known: Vec<String>,
+    },
+    /// A name stands twice where each may stand once.
+    #[error("`{argument}` has {name:?} twice")]
+    DuplicateName {
+        /// The argument.
+        argument: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A class that lies in no group of classes.
+    #[error("class {name:?} lies in no group")]
+    UngroupedClass {
+        /// The class.
+        name: String,
+    },
+    /// A group of classes without a class.
+    #[error("group {group:?} holds no class")]
+    EmptyGroup {
+        /// The group.
+        group: String,
+    },
+    /// Rows of one lesion, case or patient disagree in their class where they must share one.
+    #[error("unit {unit:?} has rows of class {first} and of class {second}: expected one class")]
+    MixedUnit {
+        /// The lesion, case or patient.
+        unit: String,
+        /// One class.
+        first: usize,
+        /// Another.
+        second: usize,
+    },
+    /// A text that should be a number.
+    #[error("`{argument}` has {text:?} at position {position}: expected a number")]
+    NotANumber {
+        /// The argument.
+        argument: &'static str,
+        /// Position, from 0.
+        position: usize,
+        /// The text.
+        text: String,
+    },
     /// A given resample names a row that does not exist.
     #[error("resample {resample} draws row {row} at position {position}: expected 0 to {}", num_samples - 1)]
     ResampleRow {
@@ -102,5 +150,13 @@ pub(crate) fn check_share(argument: &'static str, value: f64) -> Result<(), Erro
         Ok(())
     } else {
         Err(Error::Range { argument, value, expected: "a number from 0 to 1" })
+    }
+}
+
+pub(crate) fn check_finite_number(argument: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::Range { argument, value, expected: "a finite number" })
     }
 }

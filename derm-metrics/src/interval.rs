@@ -14,6 +14,12 @@ pub enum IntervalMethod {
     /// Percentiles of bootstrap replicates, moved by the replicates' bias (their mean − the estimate) and cut
     /// to the metric's range.
     ShiftedPercentileBootstrap,
+    /// Bias-corrected and accelerated percentiles of bootstrap replicates.
+    BcaBootstrap,
+    /// `DeLong`'s normal interval of an area under the ROC curve.
+    DeLong,
+    /// Student's interval of a mean.
+    StudentT,
 }
 
 /// A two-sided interval that misses with probability `alpha`.

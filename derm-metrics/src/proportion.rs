@@ -1,8 +1,7 @@
 use statrs::function::beta::beta_reg;
-use statrs::function::erf::erfc_inv;
 
 use crate::error::{check_alpha, check_at_least_one, check_share};
-use crate::{Error, Interval, IntervalMethod};
+use crate::{Error, Interval, IntervalMethod, normal};
 
 /// Wilson's score interval of a proportion, two-sided, from counts of independent trials.
 ///
@@ -40,8 +39,7 @@ pub fn wilson_effective(share: f64, independent: usize, alpha: f64) -> Result<In
     check_at_least_one("independent", independent)?;
     check_alpha(alpha)?;
     let n = independent as f64;
-    // The 1 − alpha/2 quantile of the normal distribution.
-    let z = std::f64::consts::SQRT_2 * erfc_inv(alpha);
+    let z = normal::two_sided_quantile(alpha);
     let scale = 1.0 + z * z / n;
     let centre = (share + z * z / (2.0 * n)) / scale;
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;

@@ -227,6 +227,12 @@ impl BinSums {
         self.correct[bin] += weight * u64::from(correct);
     }
 
+    /// Mean confidence and share of right rows of a bin that is not empty.
+    pub(crate) fn means(&self, bin: usize) -> (f64, f64) {
+        let count = self.count[bin] as f64;
+        (self.confidence[bin] / count, self.correct[bin] as f64 / count)
+    }
+
     /// `Σ share · gap` of the bins that are not empty.
     pub(crate) fn l1(&self) -> f64 {
         let total = self.count.iter().sum::<u64>() as f64;
