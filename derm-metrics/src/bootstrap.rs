@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::check_alpha;
 use crate::metric::PreparedMetrics;
-use crate::{Error, Interval, IntervalMethod, Metric, Resamples};
+use crate::replicates::{Spread, shifted, two_sided_p};
+use crate::{Error, Interval, Metric, Resamples};
 
 /// A metric with its bootstrap distribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,12 @@ pub struct BootstrapEstimate {
 }
 
 impl BootstrapEstimate {
-    fn new(metric: Metric, estimate: Option<f64>, replicates: Vec<Option<f64>>, alpha: f64) -> Self {
+    pub(crate) fn new(
+        metric: Metric,
+        estimate: Option<f64>,
+        replicates: Vec<Option<f64>>,
+        alpha: f64,
+    ) -> Self {
         let spread = Spread::new(&replicates, alpha);
         let interval = estimate.and(spread.interval);
         Self { metric, estimate, interval, mean: spread.mean, std: spread.std, replicates }
@@ -42,14 +48,7 @@ impl BootstrapEstimate {
     /// # Source
     /// The bias estimate of Efron and Tibshirani 1993, chapter 10.
     pub fn shifted_interval(&self) -> Option<Interval> {
-        let (interval, bias) = (self.interval?, self.mean? - self.estimate?);
-        let shifted = |end: f64| (end - bias).max(0.0);
-        Some(Interval {
-            low: shifted(interval.low),
-            high: shifted(interval.high),
-            method: IntervalMethod::ShiftedPercentileBootstrap,
-            ..interval
-        })
+        Some(shifted(self.interval?, self.mean? - self.estimate?))
     }
 }
 
@@ -134,17 +133,13 @@ pub fn paired_bootstrap(
         let replicates: Vec<Option<f64>> = pairs.map(|(&a, &b)| subtract(a, b)).collect();
         let estimate = subtract(first.estimate, second.estimate);
         let interval = estimate.and(Spread::new(&replicates, alpha).interval);
-        let tail = |side: fn(f64) -> bool| {
-            let defined = replicates.iter().flatten();
-            (1 + defined.clone().filter(|&&d| side(d)).count()) as f64 / (1 + defined.count()) as f64
-        };
-        let p_value = interval.map(|_| (2.0 * tail(|d| d <= 0.0).min(tail(|d| d >= 0.0))).min(1.0));
+        let p_value = interval.map(|_| two_sided_p(&replicates));
         PairedBootstrap { metric: first.metric, estimate, replicates, interval, p_value }
     };
     Ok(first.into_iter().zip(second).map(pair).collect())
 }
 
-fn check_rows(probabilities: &Probabilities, resamples: &Resamples) -> Result<(), Error> {
+pub(crate) fn check_rows(probabilities: &Probabilities, resamples: &Resamples) -> Result<(), Error> {
     let (got, expected) = (resamples.num_samples(), probabilities.num_samples());
     if got == expected {
         Ok(())
@@ -153,46 +148,10 @@ fn check_rows(probabilities: &Probabilities, resamples: &Resamples) -> Result<()
     }
 }
 
-fn replicate_values(prepared: &PreparedMetrics, resamples: &Resamples) -> Vec<Vec<Option<f64>>> {
+pub(crate) fn replicate_values(prepared: &PreparedMetrics, resamples: &Resamples) -> Vec<Vec<Option<f64>>> {
     let of_replicate = |replicate: usize| {
         let counts = resamples.multiplicities(replicate);
         prepared.values(|row| u64::from(counts[row]))
     };
     (0..resamples.replicates()).into_par_iter().map(of_replicate).collect()
-}
-
-/// What the replicates say.
-struct Spread {
-    interval: Option<Interval>,
-    mean: Option<f64>,
-    std: Option<f64>,
-}
-
-impl Spread {
-    fn new(replicates: &[Option<f64>], alpha: f64) -> Self {
-        let mut defined: Vec<f64> = replicates.iter().copied().flatten().collect();
-        let count = defined.len() as f64;
-        let mean = (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / count);
-        let std = mean.filter(|_| defined.len() > 1).map(|mean| {
-            (defined.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt()
-        });
-        defined.sort_unstable_by(f64::total_cmp);
-        let enough = !defined.is_empty() && 2 * defined.len() >= replicates.len();
-        let interval = enough.then(|| Interval {
-            low: quantile(&defined, alpha / 2.0),
-            high: quantile(&defined, 1.0 - alpha / 2.0),
-            alpha,
-            method: IntervalMethod::PercentileBootstrap,
-        });
-        Self { interval, mean, std }
-    }
-}
-
-/// The quantile of sorted values by linear interpolation at `(B − 1) q`; there is at least one value.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let position = (sorted.len() - 1) as f64 * q;
-    let low = position.floor();
-    let (below, above) = (sorted[low as usize], sorted[(position.ceil() as usize).min(sorted.len() - 1)]);
-    // Equal neighbours stay exactly themselves, infinite ones too.
-    if below == above { below } else { below + (above - below) * (position - low) }
 }

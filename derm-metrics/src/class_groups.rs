@@ -172,7 +172,8 @@ impl ClassGroups {
 
 /// The column of a class.
 pub(crate) fn class_of(labels: &LabelMap, name: &str) -> Result<usize, Error> {
-    let unknown = |_| Error::UnknownName { name: name.to_owned(), known: labels.names().to_vec() };
+    let unknown =
+        |_| Error::UnknownName { argument: "classes", name: name.to_owned(), known: labels.names().to_vec() };
     Ok(labels.class_index(name).map_err(unknown)?.get())
 }
 

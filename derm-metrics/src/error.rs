@@ -50,8 +50,10 @@ pub enum Error {
         expected: usize,
     },
     /// A name that is not known.
-    #[error("unknown class {name:?}; known are {known:?}")]
+    #[error("`{argument}` has {name:?}; known are {known:?}")]
     UnknownName {
+        /// The argument.
+        argument: &'static str,
         /// The name.
         name: String,
         /// The names that are known.

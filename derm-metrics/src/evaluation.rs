@@ -4,8 +4,8 @@ use derm_core::{Predictions, Probabilities, Role, SplitRole};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Binning, ConfusionMatrix, Error, Interval, Metric, ReliabilityTable, Resamples, ZeroDivision, auroc_ovr,
-    bootstrap, wilson_effective,
+    Binning, BootstrapEstimate, ConfusionMatrix, Error, Interval, Metric, ReliabilityTable, Resamples,
+    ZeroDivision, auroc_ovr, bootstrap, wilson_effective,
 };
 
 /// How an [`Evaluation`] is made.
@@ -49,10 +49,25 @@ pub struct MetricEstimate {
     /// Its value; `None` where it is undefined.
     pub value: Option<f64>,
     /// Cluster-bootstrap percentile interval over the groups; that of a calibration error is moved by its bias
-    /// ([`BootstrapEstimate::shifted_interval`](crate::BootstrapEstimate::shifted_interval)).
+    /// ([`BootstrapEstimate::shifted_interval`]).
     pub interval: Option<Interval>,
     /// Replicates that left the metric undefined and are not in the interval.
     pub undefined_replicates: usize,
+}
+
+impl From<BootstrapEstimate> for MetricEstimate {
+    fn from(estimate: BootstrapEstimate) -> Self {
+        Self {
+            name: estimate.metric.to_string(),
+            metric: estimate.metric,
+            value: estimate.estimate,
+            interval: match estimate.metric {
+                Metric::Ece { .. } => estimate.shifted_interval(),
+                _ => estimate.interval,
+            },
+            undefined_replicates: estimate.replicates.iter().filter(|value| value.is_none()).count(),
+        }
+    }
 }
 
 /// The numbers of one class.
@@ -151,16 +166,6 @@ impl Evaluation {
         }
         let resamples = Resamples::groups(groups, config.replicates, config.seed)?;
         let estimates = bootstrap(probabilities, targets, &config.metrics, &resamples, config.alpha)?;
-        let metrics = estimates.into_iter().map(|estimate| MetricEstimate {
-            name: estimate.metric.to_string(),
-            metric: estimate.metric,
-            value: estimate.estimate,
-            interval: match estimate.metric {
-                Metric::Ece { .. } => estimate.shifted_interval(),
-                _ => estimate.interval,
-            },
-            undefined_replicates: estimate.replicates.iter().filter(|value| value.is_none()).count(),
-        });
         let confusion = ConfusionMatrix::new(probabilities, targets)?;
         let binning = Binning::Uniform { n_bins: config.n_bins };
         Ok(Self {
@@ -170,7 +175,7 @@ impl Evaluation {
             groups: predictions.num_groups(),
             replicates: config.replicates,
             seed: config.seed,
-            metrics: metrics.collect(),
+            metrics: estimates.into_iter().map(MetricEstimate::from).collect(),
             classes: class_evaluations(predictions, probabilities, &confusion, config.alpha)?,
             confusion,
             reliability: ReliabilityTable::top_label(probabilities, targets, binning)?,

@@ -4,8 +4,8 @@ use derm_core::ValueError;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::Error;
 use crate::error::check_at_least_one;
+use crate::{Error, Units};
 
 /// Which rows the bootstrap draws, replicate by replicate.
 ///
@@ -24,8 +24,8 @@ pub struct Resamples {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Source {
-    /// The rows of each unit that is drawn.
-    Units { members: Vec<Vec<usize>>, seed: u64 },
+    /// Of each stratum the units that are drawn, of each unit its rows.
+    Units { strata: Vec<Vec<Vec<usize>>>, seed: u64 },
     /// The drawn rows of each replicate.
     Given(Vec<Vec<usize>>),
 }
@@ -37,7 +37,7 @@ impl Resamples {
     /// [`Error::Count`] for no rows or no replicates.
     pub fn rows(num_samples: usize, replicates: usize, seed: u64) -> Result<Self, Error> {
         check_at_least_one("num_samples", num_samples)?;
-        Self::units((0..num_samples).map(|row| vec![row]).collect(), replicates, seed)
+        Self::units(vec![(0..num_samples).map(|row| vec![row]).collect()], replicates, seed)
     }
 
     /// Draws of as many groups as there are, with replacement, each with all its rows (the cluster
@@ -50,14 +50,48 @@ impl Resamples {
     /// # Source
     /// Davison and Hinkley 1997, section 3.8, strategy 1 (clusters drawn, their members kept).
     pub fn groups<S: AsRef<str>>(groups: &[S], replicates: usize, seed: u64) -> Result<Self, Error> {
-        if groups.is_empty() {
-            return Err(ValueError::Empty { argument: "groups" }.into());
+        let units = Units::new(groups)?;
+        Self::units(vec![units.rows().to_vec()], replicates, seed)
+    }
+
+    /// Draws of rows with replacement within each class, so that every replicate has the class counts of the
+    /// data. The interval then holds for a test set of just these counts.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for no rows, [`Error::Count`] for no replicates.
+    ///
+    /// # Source
+    /// Davison and Hinkley 1997, section 3.2.
+    pub fn stratified(targets: &[usize], replicates: usize, seed: u64) -> Result<Self, Error> {
+        if targets.is_empty() {
+            return Err(ValueError::Empty { argument: "targets" }.into());
         }
-        let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (row, group) in groups.iter().enumerate() {
-            members.entry(group.as_ref()).or_default().push(row);
+        let mut strata: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+        for (row, &target) in targets.iter().enumerate() {
+            strata.entry(target).or_default().push(vec![row]);
         }
-        Self::units(members.into_values().collect(), replicates, seed)
+        Self::units(strata.into_values().collect(), replicates, seed)
+    }
+
+    /// Draws of whole groups with replacement within each class: every replicate has as many groups of each
+    /// class as the data. A group belongs to the class of its rows; it is not defined for groups whose rows
+    /// are of several classes (patients with several lesions), which are refused.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for no rows or other lengths, [`Error::MixedUnit`] for a group of two classes,
+    /// [`Error::Count`] for no replicates.
+    pub fn stratified_groups<S: AsRef<str>>(
+        targets: &[usize],
+        groups: &[S],
+        replicates: usize,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let units = Units::new(groups)?;
+        let mut strata: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+        for (target, rows) in units.targets(targets)?.into_iter().zip(units.rows()) {
+            strata.entry(target).or_default().push(rows.clone());
+        }
+        Self::units(strata.into_values().collect(), replicates, seed)
     }
 
     /// Draws that are given: for each replicate its rows.
@@ -77,10 +111,10 @@ impl Resamples {
         Ok(Self { num_samples, replicates: draws.len(), source: Source::Given(draws) })
     }
 
-    fn units(members: Vec<Vec<usize>>, replicates: usize, seed: u64) -> Result<Self, Error> {
+    fn units(strata: Vec<Vec<Vec<usize>>>, replicates: usize, seed: u64) -> Result<Self, Error> {
         check_at_least_one("replicates", replicates)?;
-        let num_samples = members.iter().map(Vec::len).sum();
-        Ok(Self { num_samples, replicates, source: Source::Units { members, seed } })
+        let num_samples = strata.iter().flatten().map(Vec::len).sum();
+        Ok(Self { num_samples, replicates, source: Source::Units { strata, seed } })
     }
 
     /// Number of replicates B.
@@ -102,21 +136,31 @@ impl Resamples {
         let mut counts = vec![0; self.num_samples];
         match &self.source {
             Source::Given(draws) => draws[replicate].iter().for_each(|&row| counts[row] += 1),
-            Source::Units { members, seed } => {
+            Source::Units { strata, seed } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(*seed);
                 rng.set_stream(replicate as u64);
-                for _ in 0..members.len() {
-                    for &row in &members[below(&mut rng, members.len())] {
-                        counts[row] += 1;
+                for units in strata {
+                    for _ in 0..units.len() {
+                        for &row in &units[below(&mut rng, units.len())] {
+                            counts[row] += 1;
+                        }
                     }
                 }
             }
         }
         counts
     }
+
+    /// Of each stratum the units, of each unit its rows; of given draws the rows are the units.
+    pub(crate) fn strata(&self) -> Vec<Vec<Vec<usize>>> {
+        match &self.source {
+            Source::Units { strata, .. } => strata.clone(),
+            Source::Given(_) => vec![(0..self.num_samples).map(|row| vec![row]).collect()],
+        }
+    }
 }
 
 /// A number in 0..`bound`, uniform up to `bound`/2⁶⁴.
-fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
+pub(crate) fn below(rng: &mut ChaCha8Rng, bound: usize) -> usize {
     ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
 }

@@ -1,0 +1,250 @@
+use derm_core::{Predictions, Probabilities, Role};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::BootstrapEstimate;
+use crate::error::{check_alpha, check_at_least_one, check_length};
+use crate::metric::PreparedMetrics;
+use crate::replicates::Spread;
+use crate::{Direction, Error, Interval, Metric, MetricEstimate, Resamples, Units};
+
+/// How a [`SubgroupTable`] is made.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `metrics` | [`Metric::STANDARD`] | the numbers of the table |
+/// | `min_groups` | 20 | a subgroup of fewer lesions or patients has no numbers, at least 1 |
+/// | `replicates` | 1000 | bootstrap replicates |
+/// | `alpha` | 0.05 | miscoverage of the intervals, in (0, 1) |
+/// | `seed` | 0 | seed of the replicates |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubgroupConfig {
+    /// The numbers of the table.
+    pub metrics: Vec<Metric>,
+    /// Fewest groups of a subgroup with numbers.
+    pub min_groups: usize,
+    /// Bootstrap replicates.
+    pub replicates: usize,
+    /// Miscoverage of the intervals.
+    pub alpha: f64,
+    /// Seed of the replicates.
+    pub seed: u64,
+}
+
+impl Default for SubgroupConfig {
+    fn default() -> Self {
+        Self { metrics: Metric::STANDARD.to_vec(), min_groups: 20, replicates: 1000, alpha: 0.05, seed: 0 }
+    }
+}
+
+/// The numbers of one subgroup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubgroupRow {
+    /// The value that its rows share; empty where it is unknown.
+    pub value: String,
+    /// Number of rows.
+    pub samples: usize,
+    /// Number of groups (lesions or patients) with a row in it.
+    pub groups: usize,
+    /// The metrics in the order of the configuration; `None` for fewer groups than `min_groups`.
+    pub metrics: Option<Vec<MetricEstimate>>,
+}
+
+impl SubgroupRow {
+    /// Whether the value is unknown. Such rows are listed and left out of gaps.
+    pub fn is_unknown(&self) -> bool {
+        self.value.is_empty()
+    }
+
+    /// The value of a metric by its name, where it is there and defined.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.as_ref()?.iter().find(|metric| metric.name == name)?.value
+    }
+}
+
+/// How far the subgroups lie apart in one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubgroupGap {
+    /// The metric's name.
+    pub name: String,
+    /// The metric and its conventions.
+    #[serde(flatten)]
+    pub metric: Metric,
+    /// Its value on all rows.
+    pub overall: Option<f64>,
+    /// Largest minus smallest value over the subgroups that are known, large enough and have one; `None` for
+    /// fewer than two.
+    pub gap: Option<f64>,
+    /// Bootstrap interval of the gap, moved by the replicates' bias and cut at 0
+    /// ([`BootstrapEstimate::shifted_interval`]): noise alone opens a gap and none closes it, so the plain
+    /// percentiles lie too high. Replicates in which a subgroup has no value are left out. It shows the size of
+    /// the gap and is no test of whether there is one.
+    pub interval: Option<Interval>,
+    /// The subgroup of the worst value, the first among equal ones; `None` where the metric has no better and
+    /// worse, or no subgroup has a value.
+    pub worst: Option<String>,
+    /// Its value.
+    pub worst_value: Option<f64>,
+}
+
+/// Metrics by subgroup (skin type, sex, age band, site), with intervals that count lesions or patients.
+///
+/// # Source
+/// fairlearn `MetricFrame` (`by_group`, `overall`, `difference`).
+///
+/// ```
+/// use derm_core::Probabilities;
+/// use derm_metrics::{Metric, SubgroupConfig, SubgroupTable};
+/// use ndarray::array;
+/// let probabilities = Probabilities::new(array![[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6], [0.3, 0.7]])?;
+/// let (skin, lesions) = (["dark", "light", "light", "dark", ""], ["a", "b", "c", "d", "e"]);
+/// let config = SubgroupConfig { metrics: vec![Metric::Accuracy], min_groups: 2, ..SubgroupConfig::default() };
+/// let table = SubgroupTable::new(&skin, &lesions, &probabilities, &[0, 0, 0, 0, 1], &config)?;
+/// assert_eq!(table.rows.iter().map(|row| row.value.as_str()).collect::<Vec<_>>(), ["", "dark", "light"]);
+/// assert_eq!(table.rows[0].metrics, None);
+/// assert_eq!((table.rows[1].metric("accuracy"), table.rows[2].metric("accuracy")), (Some(0.5), Some(1.0)));
+/// assert_eq!((table.gaps[0].gap, table.gaps[0].worst.as_deref()), (Some(0.5), Some("dark")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubgroupTable {
+    /// The subgroups in the order of their values, the unknown one first.
+    pub rows: Vec<SubgroupRow>,
+    /// One entry a metric, in the order of the configuration.
+    pub gaps: Vec<SubgroupGap>,
+    /// Fewest groups of a subgroup with numbers.
+    pub min_groups: usize,
+}
+
+/// A subgroup that is large enough, made ready for resampling.
+struct Member {
+    /// Its position among the rows of the table.
+    at: usize,
+    rows: Vec<usize>,
+    prepared: PreparedMetrics,
+}
+
+impl SubgroupTable {
+    /// The table of `values` `[N]` for `probabilities` [N, C] and `targets` `[N]`, with `groups` `[N]` the
+    /// lesion or patient of each row. Every replicate draws groups from the whole data, so that the gaps are
+    /// between subgroups of one replicate.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for other lengths, [`Error::Range`] or [`Error::Count`] for an impossible configuration,
+    /// and what the metrics refuse.
+    pub fn new<S: AsRef<str>, G: AsRef<str>>(
+        values: &[S],
+        groups: &[G],
+        probabilities: &Probabilities,
+        targets: &[usize],
+        config: &SubgroupConfig,
+    ) -> Result<Self, Error> {
+        check_alpha(config.alpha)?;
+        check_at_least_one("min_groups", config.min_groups)?;
+        check_length("values", values.len(), targets.len())?;
+        check_length("groups", groups.len(), targets.len())?;
+        let overall = PreparedMetrics::new(probabilities, targets, &config.metrics)?.values(|_| 1);
+        let resamples = Resamples::groups(groups, config.replicates, config.seed)?;
+        let subgroups = Units::new(values)?;
+        let (mut rows, mut members) = (Vec::new(), Vec::new());
+        for (at, (value, of)) in subgroups.names().iter().zip(subgroups.rows()).enumerate() {
+            let of_rows: Vec<&str> = of.iter().map(|&row| groups[row].as_ref()).collect();
+            let count = Units::new(&of_rows)?.names().len();
+            rows.push(SubgroupRow { value: value.clone(), samples: of.len(), groups: count, metrics: None });
+            if count >= config.min_groups {
+                let targets: Vec<usize> = of.iter().map(|&row| targets[row]).collect();
+                let prepared = PreparedMetrics::new(&probabilities.select(of)?, &targets, &config.metrics)?;
+                members.push(Member { at, rows: of.clone(), prepared });
+            }
+        }
+        let replicate = |replicate: usize| -> Vec<Vec<Option<f64>>> {
+            let counts = resamples.multiplicities(replicate);
+            let of_member =
+                |member: &Member| member.prepared.values(|row| u64::from(counts[member.rows[row]]));
+            members.iter().map(of_member).collect()
+        };
+        let by_replicate: Vec<Vec<Vec<Option<f64>>>> =
+            (0..config.replicates).into_par_iter().map(replicate).collect();
+        for (index, member) in members.iter().enumerate() {
+            let estimates = member.prepared.values(|_| 1);
+            let of_metric = |(position, &metric): (usize, &Metric)| {
+                let replicates = by_replicate.iter().map(|values| values[index][position]).collect();
+                BootstrapEstimate::new(metric, estimates[position], replicates, config.alpha).into()
+            };
+            rows[member.at].metrics = Some(config.metrics.iter().enumerate().map(of_metric).collect());
+        }
+        let compared: Vec<usize> =
+            (0..members.len()).filter(|&index| !rows[members[index].at].is_unknown()).collect();
+        let of_metric = |(position, &metric): (usize, &Metric)| {
+            let estimates = compared.iter().map(|&index| {
+                let row = &rows[members[index].at];
+                (row.value.as_str(), row.metrics.as_ref().and_then(|metrics| metrics[position].value))
+            });
+            let defined: Vec<(&str, f64)> =
+                estimates.filter_map(|(name, value)| Some((name, value?))).collect();
+            let gap = gap(defined.iter().map(|&(_, value)| Some(value)));
+            // Only the subgroups whose value is in the gap; one that loses it leaves the replicate out.
+            let measured: Vec<usize> = compared
+                .iter()
+                .copied()
+                .filter(|&index| {
+                    let name = rows[members[index].at].value.as_str();
+                    defined.iter().any(|&(of, _)| of == name)
+                })
+                .collect();
+            let gaps: Vec<Option<f64>> = by_replicate
+                .iter()
+                .map(|values| self::gap(measured.iter().map(|&index| values[index][position])))
+                .collect();
+            let worst = worst(&defined, metric.direction());
+            SubgroupGap {
+                name: metric.to_string(),
+                metric,
+                overall: overall[position],
+                gap,
+                interval: Spread::new(&gaps, config.alpha).shifted(gap),
+                worst: worst.map(|(name, _)| name.to_owned()),
+                worst_value: worst.map(|(_, value)| value),
+            }
+        };
+        let gaps = config.metrics.iter().enumerate().map(of_metric).collect();
+        Ok(Self { rows, gaps, min_groups: config.min_groups })
+    }
+
+    /// The table of a subgroup column of `predictions`, by its `probabilities` [N, C], calibrated or not.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] for a column that is not there, otherwise as [`SubgroupTable::new`].
+    pub fn of_column<R: Role>(
+        predictions: &Predictions<R>,
+        probabilities: &Probabilities,
+        column: &str,
+        config: &SubgroupConfig,
+    ) -> Result<Self, Error> {
+        let columns = predictions.subgroups();
+        let Some(values) = columns.get(column) else {
+            let known = columns.keys().cloned().collect();
+            return Err(Error::UnknownName { argument: "column", name: column.to_owned(), known });
+        };
+        Self::new(values, predictions.groups(), probabilities, predictions.targets(), config)
+    }
+}
+
+/// Largest minus smallest; `None` for fewer than two values, or where one is undefined.
+fn gap(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let values: Vec<f64> = values.collect::<Option<_>>()?;
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (values.len() >= 2).then(|| high - low)
+}
+
+fn worst<'a>(values: &[(&'a str, f64)], direction: Direction) -> Option<(&'a str, f64)> {
+    let worse = |a: f64, b: f64| match direction {
+        Direction::HigherIsBetter => a < b,
+        Direction::LowerIsBetter => a > b,
+        Direction::Neither => false,
+    };
+    let first = values.first().filter(|_| direction != Direction::Neither)?;
+    Some(values.iter().fold(*first, |worst, &next| if worse(next.1, worst.1) { next } else { worst }))
+}
