@@ -33,8 +33,79 @@ pub enum Error {
         /// Smallest allowed value.
         minimum: usize,
     },
-    /// Predictions without logits, which a temperature cannot scale.
-    #[error("predictions of view `{view}` hold log-probabilities: temperature scaling needs logits")]
+    /// An entry of a list is outside its range; NaN is outside every range.
+    #[error("`{argument}` has {value} at position {position}: expected {expected}")]
+    Entry {
+        /// The argument.
+        argument: &'static str,
+        /// Position, from 0.
+        position: usize,
+        /// The value.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// More bins, or folds, than there is to fill them.
+    #[error("`{argument}` is {value}: expected {minimum} to {maximum}, the number of {of}")]
+    TooMany {
+        /// The argument.
+        argument: &'static str,
+        /// Its value.
+        value: usize,
+        /// Smallest allowed value.
+        minimum: usize,
+        /// Largest allowed value.
+        maximum: usize,
+        /// What there are so many of.
+        of: &'static str,
+    },
+    /// Scores of another number of classes than the calibrator or the policy was fitted on.
+    #[error("`{argument}` has {got} classes: expected {expected}, those of the fit")]
+    Classes {
+        /// The argument.
+        argument: &'static str,
+        /// Its number of classes.
+        got: usize,
+        /// Number of classes of the fit.
+        expected: usize,
+    },
+    /// A maximum-likelihood fit without a usable end.
+    #[error(
+        "{method} did not converge in {iterations} steps (largest gradient {gradient:e}, last change of a \
+         logit {change:e}): {reason}"
+    )]
+    NotConverged {
+        /// The calibrator.
+        method: &'static str,
+        /// Newton steps.
+        iterations: usize,
+        /// Largest entry of the gradient of the mean objective.
+        gradient: f64,
+        /// Largest change of a row's logit by the last step.
+        change: f64,
+        /// Why it stopped.
+        reason: &'static str,
+    },
+    /// No candidate could be fitted, so that there is none to choose.
+    #[error("none of {candidates} candidates can be fitted; the first failed with: {first}")]
+    NoCandidate {
+        /// Number of candidates.
+        candidates: usize,
+        /// Why the first failed.
+        first: String,
+    },
+    /// A policy by predicted class from a grid that has no candidates by class.
+    #[error(
+        "the threshold grid has candidates for {got} predicted classes: expected {expected}, one set a class"
+    )]
+    ClassGrids {
+        /// Number of classes that the grid knows.
+        got: usize,
+        /// Number of classes of the rows.
+        expected: usize,
+    },
+    /// Predictions without logits, which this calibrator cannot scale.
+    #[error("predictions of view `{view}` hold log-probabilities: this calibrator needs logits")]
     NoLogits {
         /// The view of the predictions.
         view: View,
@@ -75,4 +146,40 @@ pub(crate) fn check_closed_unit(argument: &'static str, value: f64) -> Result<()
     } else {
         Err(Error::Range { argument, value, expected: "a number from 0 to 1" })
     }
+}
+
+/// Refuses NaN, infinities, zero and negative numbers.
+pub(crate) fn check_positive(argument: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(Error::Range { argument, value, expected: "a positive finite number" })
+    }
+}
+
+/// Refuses NaN, infinities and negative numbers.
+pub(crate) fn check_not_negative(argument: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::Range { argument, value, expected: "a finite number of 0 or more" })
+    }
+}
+
+/// Refuses an entry that is not finite.
+pub(crate) fn check_finite<'a>(
+    argument: &'static str,
+    values: impl IntoIterator<Item = &'a f64>,
+) -> Result<(), Error> {
+    match values.into_iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((position, &value)) => {
+            Err(Error::Entry { argument, position, value, expected: "a finite number" })
+        }
+    }
+}
+
+/// Refuses no rows and another number of them than `expected`.
+pub(crate) fn check_length(argument: &'static str, got: usize, expected: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(ValueError::Length { argument, got, expected }.into()) }
 }

@@ -2,7 +2,7 @@ use derm_core::{Logits, Predictions, Probabilities, Validation};
 use derm_metrics::{CalibrationNorm, ece};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FittedOn};
+use crate::{Calibrate, CalibratorInput, Error, FitCalibrator, FittedOn};
 
 /// Where to look for the temperature.
 ///
@@ -149,6 +149,36 @@ impl TemperatureScaling {
     /// [`Error::Value`] where the temperature was changed to one that is not positive and finite.
     pub fn apply(&self, logits: &Logits) -> Result<Probabilities, Error> {
         Ok(logits.softmax_at(self.temperature)?)
+    }
+}
+
+impl FitCalibrator for TemperatureConfig {
+    type Fitted = TemperatureScaling;
+
+    fn fit(&self, validation: &Predictions<Validation>) -> Result<TemperatureScaling, Error> {
+        TemperatureScaling::fit(validation, self)
+    }
+}
+
+impl Calibrate for TemperatureScaling {
+    fn name(&self) -> &'static str {
+        "temperature"
+    }
+
+    fn input(&self) -> CalibratorInput {
+        CalibratorInput::Logits
+    }
+
+    fn fitted_on(&self) -> Option<&FittedOn> {
+        Some(&self.fitted_on)
+    }
+
+    fn keeps_argmax(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, logits: &Logits) -> Result<Probabilities, Error> {
+        self.apply(logits)
     }
 }
 

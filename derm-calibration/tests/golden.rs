@@ -1,59 +1,48 @@
-//! Every golden case that this crate covers, against values of numpy, scipy and torch.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    missing_docs,
-    unreachable_pub,
-    dead_code
-)]
-
-mod golden_cases;
+//! Every golden case that this crate covers, against values of numpy, scipy, scikit-learn, netcal and torch.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use derm_calibration::{
-    Calibrator, RiskCoverage, SuggestScore, TemperatureConfig, TemperatureScaling, Tier, TierTable,
-    TierThresholds,
+    AffineMap, BetaConfig, BetaMap, BetaVariant, BinaryMap, Calibrate, Calibrator, DirichletConfig,
+    FitCalibrator, HistogramConfig, HistogramMap, IsotonicConfig, MatrixConfig, Odds, OneVsRest, PlattConfig,
+    PlattMap, PlattTargets, RiskCoverage, SuggestScore, TemperatureConfig, TemperatureScaling, Tier,
+    TierTable, TierThresholds, VectorConfig, smooth_ece,
 };
 use derm_core::{
-    LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, ScoreKind, Scores, Validation, View,
+    LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, Probabilities, ScoreKind, Scores,
+    Validation, View,
 };
-use golden_cases::Case;
-use ndarray::Array2;
+use derm_golden::{Case, GoldenFile};
+use derm_metrics::IsotonicRegression;
+use ndarray::{Array2, s};
 
-/// Ops of the file that no crate covers yet.
-const NOT_COVERED: [&str; 13] = [
-    "beta_calibration",
-    "conformal_aps",
-    "conformal_class_conditional",
-    "conformal_lac",
-    "conformal_quantile",
-    "conformal_raps",
-    "histogram_binning",
-    "isotonic",
-    "platt",
-    "scaling_apply:dirichlet",
-    "scaling_apply:matrix",
-    "scaling_apply:vector",
-    "smooth_ece",
-];
-
-/// Ops that the golden test of derm-metrics runs.
-const IN_DERM_METRICS: [&str; 6] = [
+/// Ops that another test runs.
+const ELSEWHERE: [&str; 11] = [
+    // In derm-metrics.
     "adaptive_ece",
     "adaptive_ece_from_confidence",
     "classwise_ece",
     "ece",
     "ece_from_confidence",
     "reliability_bins",
+    // With the conformal predictors.
+    "conformal_aps",
+    "conformal_class_conditional",
+    "conformal_lac",
+    "conformal_quantile",
+    "conformal_raps",
 ];
 
 #[test]
 fn calibration() {
-    golden_cases::run("calibration.json", &NOT_COVERED, &IN_DERM_METRICS, |case| {
+    GoldenFile::open(env!("CARGO_MANIFEST_DIR"), "calibration.json").run(&ELSEWHERE, |case| {
         match case.op.as_str() {
             "temperature_scaling" => temperature_scaling(case),
-            "scaling_apply" => return scaling_apply(case),
+            "scaling_apply" => scaling_apply(case),
+            "platt" => platt(case),
+            "beta_calibration" => beta_calibration(case),
+            "isotonic" => isotonic(case),
+            "histogram_binning" => histogram_binning(case),
+            "smooth_ece" => smooth(case),
             "risk_coverage" => case.check([("risk", curve(case).risk().to_vec().into())]),
             "aurc" => {
                 let aurc = curve(case).aurc();
@@ -117,6 +106,9 @@ fn temperature_scaling(case: &Case) {
         n_bins: case.count("n_bins"),
     };
     let scaling = TemperatureScaling::fit(&rows, &config).unwrap();
+    let softmax = rows.probabilities();
+    let gap = probabilities(case, "probs").view().to_owned() - softmax.view();
+    assert!(gap.iter().all(|gap| gap.abs() < 1e-6), "{}: the file's own softmax", case.name);
     let is_bound = [config.min_temperature, config.max_temperature].contains(&scaling.temperature);
     assert_eq!(is_bound, scaling.at_bound.is_some(), "{}", case.name);
     case.check([
@@ -128,25 +120,160 @@ fn temperature_scaling(case: &Case) {
     ]);
 }
 
-fn scaling_apply(case: &Case) -> bool {
-    if case.text("method") != "temperature" {
-        return false;
-    }
-    let (logits, targets) = (case.input("logits").matrix(), case.input("targets").indices());
-    let mut scaling =
-        TemperatureScaling::fit(&validation(&logits, targets.clone()), &TemperatureConfig::default())
-            .unwrap();
-    scaling.temperature = case.input("temperature").floats()[0];
-    let got = Calibrator::Temperature(scaling).apply(&Logits::new(logits).unwrap()).unwrap();
+fn scaling_apply(case: &Case) {
+    let targets = case.input("targets").indices();
+    let got = match case.text("method") {
+        "dirichlet" => {
+            let probabilities = probabilities(case, "probs");
+            // Any fit will do: its parameters are replaced.
+            let rows = any_rows(probabilities.num_classes());
+            let mut fitted = DirichletConfig::default().fit(&rows).unwrap();
+            fitted.map = affine(case);
+            let got = fitted.apply_probabilities(&probabilities).unwrap();
+            // The same through the bundle's way, which renormalises the rows of single precision.
+            let logarithms = Logits::new(probabilities.view().mapv(f64::ln)).unwrap();
+            let served = Calibrator::from(fitted).apply(&logarithms).unwrap();
+            assert!((&served.view() - &got.view()).iter().all(|gap| gap.abs() < 1e-6));
+            got
+        }
+        method => {
+            let logits = Logits::new(case.input("logits").matrix()).unwrap();
+            let rows = any_rows(logits.num_classes());
+            let calibrator: Calibrator = match method {
+                "temperature" => {
+                    let mut scaling = TemperatureScaling::fit(&rows, &TemperatureConfig::default()).unwrap();
+                    scaling.temperature = case.input("temperature").floats()[0];
+                    scaling.into()
+                }
+                "vector" => {
+                    let mut scaling =
+                        VectorConfig { scale_penalty: 1.0, bias_penalty: 1.0, ..VectorConfig::default() }
+                            .fit(&rows)
+                            .unwrap();
+                    scaling.scale = case.input("scale").floats();
+                    scaling.bias = case.input("bias").floats();
+                    scaling.into()
+                }
+                "matrix" => {
+                    let mut scaling = MatrixConfig::default().fit(&rows).unwrap();
+                    scaling.map = affine(case);
+                    scaling.into()
+                }
+                unknown => case.unknown(unknown),
+            };
+            calibrator.apply(&logits).unwrap()
+        }
+    };
     let nll = derm_metrics::nll(&got, &targets, 0.0).unwrap();
     case.check([("probs", got.view().to_owned().into()), ("nll", nll.into())]);
-    true
+}
+
+/// Rows that every method can be fitted on: logits without any connection to the targets.
+fn any_rows(classes: usize) -> Predictions<Validation> {
+    let logits = Array2::from_shape_fn((40 * classes, classes), |(row, class)| {
+        ((row * 7919 + class * 104_729) % 997) as f64 / 256.0
+    });
+    validation(&logits, (0..40 * classes).map(|row| row % classes).collect())
+}
+
+fn affine(case: &Case) -> AffineMap {
+    let matrix = case.input("matrix").matrix();
+    let matrix = matrix.rows().into_iter().map(|row| row.to_vec()).collect();
+    AffineMap::new(matrix, case.input("bias").floats()).unwrap()
+}
+
+fn platt(case: &Case) {
+    let targets = if case.flag("prior_correction") { PlattTargets::Smoothed } else { PlattTargets::Plain };
+    let config = PlattConfig { targets, ..PlattConfig::default() };
+    let (scores, positive) = (case.input("scores").floats(), case.input("targets").flags());
+    let map = PlattMap::fit_scores(&scores, &positive, &config).unwrap();
+    let probs: Vec<f64> =
+        case.input("eval_scores").floats().into_iter().map(|score| map.probability(score)).collect();
+    case.check([("a", map.a.into()), ("b", map.b.into()), ("probs", probs.into())]);
+}
+
+fn odds(p: Vec<f64>) -> Vec<Odds> {
+    p.into_iter().map(|p| Odds::new(p).unwrap()).collect()
+}
+
+fn beta_calibration(case: &Case) {
+    let variant = match case.text("variant") {
+        "abm" => BetaVariant::Abm,
+        "ab" => BetaVariant::Ab,
+        "am" => BetaVariant::Am,
+        unknown => case.unknown(unknown),
+    };
+    let config = BetaConfig { variant, ..BetaConfig::default() };
+    let map =
+        BetaMap::fit(&odds(case.input("probs").floats()), &case.input("targets").flags(), &config).unwrap();
+    let probs: Vec<f64> = odds(case.input("eval_probs").floats()).iter().map(|odds| map.map(odds)).collect();
+    case.check([("a", map.a.into()), ("b", map.b.into()), ("c", map.c.into()), ("probs", probs.into())]);
+}
+
+/// Maps of each class fitted on the rows from `fit_rows_from` on, and the probabilities of those before it.
+fn one_vs_rest<M: BinaryMap>(case: &Case, config: &M::Config) -> (OneVsRest<M>, Probabilities)
+where
+    OneVsRest<M>: Calibrate,
+{
+    let (probs, targets) = (case.input("probs").matrix(), case.input("targets").indices());
+    let logits = case.input("logits").matrix();
+    let first = case.count("fit_rows_from");
+    let rows = validation(&logits.slice(s![first.., ..]).to_owned(), targets[first..].to_vec());
+    // The file's probabilities are those of its logits, rounded to single precision: the maps are fitted
+    // on them as they stand, and the fit from logits must come near.
+    let mut fitted = OneVsRest::<M>::fit(&rows, config).unwrap();
+    let eval = Probabilities::new(probs.slice(s![..first, ..]).to_owned()).unwrap();
+    let near = fitted.per_class(&eval).unwrap();
+    fitted.classes = (0..probs.ncols())
+        .map(|class| {
+            let positive: Vec<bool> = targets[first..].iter().map(|&target| target == class).collect();
+            M::fit(&odds(probs.slice(s![first.., class]).to_vec()), &positive, config).unwrap()
+        })
+        .collect();
+    let gap = fitted.per_class(&eval).unwrap() - near;
+    assert!(gap.iter().all(|gap| gap.abs() < 1e-4), "{}: {gap:?}", case.name);
+    (fitted, eval)
+}
+
+fn isotonic(case: &Case) {
+    let (fitted, eval) = one_vs_rest::<IsotonicRegression>(case, &IsotonicConfig {});
+    case.check([
+        ("per_class", fitted.per_class(&eval).unwrap().into()),
+        ("probs", fitted.apply_probabilities(&eval).unwrap().view().to_owned().into()),
+    ]);
+}
+
+fn histogram_binning(case: &Case) {
+    let config = HistogramConfig { n_bins: case.count("n_bins") };
+    let (fitted, eval) = one_vs_rest::<HistogramMap>(case, &config);
+    let values: Vec<f64> = fitted.classes.iter().flat_map(|map| map.values().to_vec()).collect();
+    case.check([
+        ("bin_values", values.into()),
+        ("probs", fitted.apply_probabilities(&eval).unwrap().view().to_owned().into()),
+    ]);
+}
+
+fn smooth(case: &Case) {
+    if case.text("kernel") != "reflected_gaussian" {
+        case.unknown(case.text("kernel"));
+    }
+    let (probabilities, targets) = (probabilities(case, "probs"), case.input("targets").indices());
+    assert_eq!(case.input("logits").matrix().dim(), probabilities.view().dim());
+    let predicted = probabilities.predicted();
+    let correct: Vec<bool> = predicted.iter().zip(&targets).map(|(class, target)| class == target).collect();
+    let smooth = smooth_ece(&probabilities.confidence(), &correct).unwrap();
+    case.check([("value", smooth.value.into()), ("sigma", smooth.sigma.into())]);
+}
+
+fn probabilities(case: &Case, name: &str) -> Probabilities {
+    Probabilities::new(case.input(name).matrix()).unwrap()
 }
 
 fn tiers(case: &Case, score: SuggestScore, suggest: &str) {
     let thresholds =
         TierThresholds::new(Some(case.number("t_high")), score, Some(case.number(suggest))).unwrap();
-    let (probabilities, targets) = (case.probabilities("probs"), case.input("targets").indices());
+    let (probabilities, targets) = (probabilities(case, "probs"), case.input("targets").indices());
+    assert_eq!(case.input("logits").matrix().dim(), probabilities.view().dim());
     let tiers = thresholds.assign(&probabilities);
     let labels = labels(probabilities.num_classes());
     let table = TierTable::new(&thresholds, &probabilities, &targets, &labels, 0.05).unwrap();
