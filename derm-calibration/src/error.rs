@@ -104,8 +104,14 @@ pub enum Error {
         /// Number of classes of the rows.
         expected: usize,
     },
-    /// Predictions without logits, which this calibrator cannot scale.
-    #[error("predictions of view `{view}` hold log-probabilities: this calibrator needs logits")]
+    /// Rows without the subgroup column that something is conditioned on.
+    #[error("rows without the subgroup column `{column}`, which the promise is conditioned on")]
+    SubgroupColumn {
+        /// The column.
+        column: String,
+    },
+    /// Predictions without logits, which are needed.
+    #[error("predictions of view `{view}` hold log-probabilities: logits are needed")]
     NoLogits {
         /// The view of the predictions.
         view: View,

@@ -7,6 +7,7 @@ mod calibrate;
 mod calibration_error;
 mod calibrator;
 mod calibrator_config;
+mod conformal;
 mod dirichlet;
 mod error;
 mod fitted_on;
@@ -22,6 +23,7 @@ mod one_vs_rest;
 mod platt;
 mod record;
 mod risk_coverage;
+mod selective_score;
 mod smooth_ece;
 mod softmax_likelihood;
 mod temperature;
@@ -40,6 +42,11 @@ pub use calibration_error::{
 };
 pub use calibrator::Calibrator;
 pub use calibrator_config::CalibratorConfig;
+pub use conformal::{
+    ClusterConfig, Conditioning, ConformalConfig, ConformalPredictor, ConformalQuantile, ConformalRule,
+    ConformalScore, ConformalTable, EmptySets, Partition, PredictionSets, Randomization, SetCoverage,
+    SizeStratum, row_uniforms,
+};
 pub use dirichlet::{DirichletCalibration, DirichletConfig};
 pub use error::Error;
 pub use fitted_on::FittedOn;
@@ -54,6 +61,7 @@ pub use one_vs_rest::{BinaryMap, Odds, OneVsRest};
 pub use platt::{PlattConfig, PlattMap, PlattScaling, PlattTargets};
 pub use record::CalibrationRecord;
 pub use risk_coverage::{Aurc, RiskCoverage};
+pub use selective_score::{SelectiveScore, energy, margin, negative_entropy};
 pub use smooth_ece::{MIN_SIGMA, SmoothEce, SmoothReliabilityPoint, smooth_ece, smooth_reliability};
 pub use temperature::{TemperatureBound, TemperatureConfig, TemperatureScaling};
 pub use threshold_grid::{AnswerCandidate, GridPoint, ThresholdGrid};
