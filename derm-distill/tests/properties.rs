@@ -178,7 +178,7 @@ fn the_hard_criterion_follows_its_schedule() {
 
     impl derm_core::Criterion for Scheduled {
         fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
-            let focal = FocalLossConfig { gamma: self.0, ..Default::default() };
+            let focal = FocalLossConfig { gamma: self.0.into(), ..Default::default() };
             focal.init(3, &logits.device()).unwrap().per_sample(logits, targets)
         }
 

@@ -1,8 +1,9 @@
 use burn::tensor::Tensor;
-use burn::tensor::module::adaptive_avg_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::log_probability::widened;
+use crate::spatial_match::{common_size, pooled};
+use crate::unit_vectors::{norm, unit_vectors};
 
 /// The smallest norm by which an attention map is divided, as torch's `normalize`.
 const NORM_EPSILON: f64 = 1e-12;
@@ -15,8 +16,13 @@ pub enum AttentionMode {
     /// hence the weights around 1000 that go with it.
     #[default]
     MeanSquared,
-    /// Mean over samples of `‖q_S − q_T‖₂`: equation 2 of the paper.
+    /// Mean over samples of `‖q_S − q_T‖₂`: equation 2 of the paper. In [0, √2], at any resolution; its gradient
+    /// does not vanish as the maps come close.
     L2,
+    /// Mean over samples of `‖q_S − q_T‖₂² = 2 (1 − ⟨q_S, q_T⟩)`, H·W times `mean_squared`. In [0, 2] at any
+    /// resolution, so one weight serves layers and image sizes alike: where every pixel is repeated k times, q
+    /// shrinks by √k and the sum over the pixels stays.
+    SquaredL2,
 }
 
 /// What is averaged where the two maps differ in height or width: the larger one is brought to the smaller
@@ -71,15 +77,15 @@ impl AttentionTransferLoss {
     pub fn per_sample(&self, student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
         let student = widened(student);
         let teacher = widened(teacher.without_autodiff()).cast(student.dtype());
-        let [batch, _, student_height, student_width] = student.dims();
-        let [teacher_batch, _, teacher_height, teacher_width] = teacher.dims();
+        let (batch, teacher_batch) = (student.dims()[0], teacher.dims()[0]);
         assert_eq!(batch, teacher_batch, "student and teacher maps differ in batch size");
-        let size = [student_height.min(teacher_height), student_width.min(teacher_width)];
+        let size = common_size(&student, &teacher);
         let difference = self.attention(student, size) - self.attention(teacher, size);
         let squares = difference.square();
         match self.mode {
             AttentionMode::MeanSquared => squares.mean_dim(1).squeeze_dim(1),
             AttentionMode::L2 => norm(squares.sum_dim(1)).squeeze_dim(1),
+            AttentionMode::SquaredL2 => squares.sum_dim(1).squeeze_dim(1),
         }
     }
 
@@ -96,10 +102,26 @@ impl AttentionTransferLoss {
     /// # Panics
     /// Without any pair, and as [`AttentionTransferLoss::per_sample`].
     pub fn forward_layers(&self, pairs: impl IntoIterator<Item = (Tensor<4>, Tensor<4>)>) -> Tensor<1> {
-        let mut losses = pairs.into_iter().map(|(student, teacher)| self.forward(student, teacher));
-        let first = losses.next();
-        assert!(first.is_some(), "attention transfer needs at least one pair of layers");
-        first.into_iter().chain(losses).reduce(|sum, loss| sum + loss).unwrap_or_else(|| unreachable!())
+        Self::sum(pairs.into_iter().map(|(student, teacher)| self.forward(student, teacher)))
+    }
+
+    /// The sum over several layers, each with a weight of its own: (weight, student, teacher) → `[1]`.
+    ///
+    /// # Panics
+    /// As [`AttentionTransferLoss::forward_layers`].
+    pub fn forward_weighted_layers(
+        &self,
+        layers: impl IntoIterator<Item = (f64, Tensor<4>, Tensor<4>)>,
+    ) -> Tensor<1> {
+        let losses =
+            layers.into_iter().map(|(weight, student, teacher)| self.forward(student, teacher) * weight);
+        Self::sum(losses)
+    }
+
+    fn sum(losses: impl Iterator<Item = Tensor<1>>) -> Tensor<1> {
+        let sum = losses.reduce(|sum, loss| sum + loss);
+        assert!(sum.is_some(), "attention transfer needs at least one pair of layers");
+        sum.unwrap_or_else(|| unreachable!("asserted above"))
     }
 
     /// The normalised attention map [B, H·W] of activations [B, C, h, w] at `size` = [H, W].
@@ -109,20 +131,6 @@ impl AttentionTransferLoss {
             AttentionPool::Attention => pooled(activations.square().mean_dim(1), size),
         };
         let [batch, _, height, width] = map.dims();
-        let flat: Tensor<2> = map.reshape([batch, height * width]);
-        let squared_norm = flat.clone().square().sum_dim(1);
-        flat / squared_norm.clamp_min(NORM_EPSILON * NORM_EPSILON).sqrt()
+        unit_vectors(map.reshape([batch, height * width]), 1, NORM_EPSILON)
     }
-}
-
-/// Adaptive average pooling to `size`, where the map is not of that size.
-fn pooled(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = map.dims();
-    if [height, width] == size { map } else { adaptive_avg_pool2d(map, size) }
-}
-
-/// The square root, with gradient 0 at 0 as torch's `norm`.
-fn norm(squares: Tensor<2>) -> Tensor<2> {
-    let zero = squares.clone().equal_scalar(0.0);
-    squares.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0)
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::error::check_range;
+use crate::error::{check_classes, check_counts, check_range};
 
 /// How class counts `n_c` become class weights, before normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,21 +36,37 @@ pub enum WeightNormalization {
     Balanced,
 }
 
+/// What happens to a class without samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZeroCounts {
+    /// It is an error that names the class: a training split that lacks a class is mostly a mistake.
+    #[default]
+    Refuse,
+    /// It counts as one sample, in the scheme and in the normalisation, so that its weight is finite.
+    CountAsOne,
+}
+
 /// One weight a class from the class counts of the training split.
 ///
-/// Counts of 0 are treated as 1 in the scheme, so that a class that the split lacks gets a finite weight.
-///
 /// ```
-/// use derm_losses::{WeightNormalization, WeightScheme, class_weights};
+/// use derm_losses::{WeightNormalization, WeightScheme, ZeroCounts, class_weights};
 ///
-/// let weights = class_weights(&[30, 10], WeightScheme::InverseFrequency, WeightNormalization::Balanced)?;
+/// let weights = class_weights(
+///     &[30, 10],
+///     WeightScheme::InverseFrequency,
+///     WeightNormalization::Balanced,
+///     ZeroCounts::Refuse,
+/// )?;
 /// assert!((weights[0] - 40.0 / 60.0).abs() < 1e-12);
 /// assert!((weights[1] - 40.0 / 20.0).abs() < 1e-12);
 /// # Ok::<(), derm_losses::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::NoSamples`] for counts that are empty or all 0; [`Error::OutOfRange`] for β outside [0, 1).
+/// [`Error::NoSamples`] for counts that are empty or all 0; [`Error::TooFewClasses`] for a single count;
+/// [`Error::ZeroCount`] for a class without samples under [`ZeroCounts::Refuse`]; [`Error::OutOfRange`] for β
+/// outside [0, 1).
 ///
 /// # Source
 /// Cui et al. 2019, "Class-balanced loss based on effective number of samples"; scikit-learn
@@ -59,9 +75,14 @@ pub fn class_weights(
     counts: &[usize],
     scheme: WeightScheme,
     normalization: WeightNormalization,
+    zero_counts: ZeroCounts,
 ) -> Result<Vec<f64>, Error> {
     if counts.iter().all(|&count| count == 0) {
         return Err(Error::NoSamples { num_classes: counts.len() });
+    }
+    check_classes(counts.len())?;
+    if zero_counts == ZeroCounts::Refuse {
+        check_counts(counts, counts.len())?;
     }
     if let WeightScheme::ClassBalanced { beta } | WeightScheme::EffectiveNumber { beta } = scheme {
         check_range("beta", beta, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))?;

@@ -2,9 +2,18 @@ use burn::tensor::{Device, Tensor};
 use derm_core::{Criterion, Targets};
 use serde::{Deserialize, Serialize};
 
-use crate::{CrossEntropyLoss, CrossEntropyLossConfig, Error, FocalLoss, FocalLossConfig};
+use crate::deferred_reweighting::{ClassWeighted, DeferredReweighting, check_from};
+use crate::error::check_classes;
+use crate::{
+    AsymmetricSingleLabelLoss, AsymmetricSingleLabelLossConfig, BalancedSoftmaxLoss,
+    BalancedSoftmaxLossConfig, CrossEntropyLoss, CrossEntropyLossConfig, Error, FocalLoss, FocalLossConfig,
+    GeneralizedCrossEntropyLoss, GeneralizedCrossEntropyLossConfig, LdamLoss, LdamLossConfig,
+    LogitAdjustedLoss, LogitAdjustedLossConfig, Poly1Loss, Poly1LossConfig, SigmoidFocalLoss,
+    SigmoidFocalLossConfig, SymmetricCrossEntropyLoss, SymmetricCrossEntropyLossConfig,
+};
 
-/// The configuration of a classification loss that a file names.
+/// The configuration of a classification loss that a file names:
+/// `focal: {gamma: 2.0}`, `deferred_reweighting: {from: 0.8, loss: {ldam: {…}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassificationLossConfig {
@@ -12,6 +21,34 @@ pub enum ClassificationLossConfig {
     CrossEntropy(CrossEntropyLossConfig),
     /// [`FocalLoss`].
     Focal(FocalLossConfig),
+    /// [`SigmoidFocalLoss`].
+    SigmoidFocal(SigmoidFocalLossConfig),
+    /// [`LdamLoss`].
+    Ldam(LdamLossConfig),
+    /// [`LogitAdjustedLoss`].
+    LogitAdjusted(LogitAdjustedLossConfig),
+    /// [`BalancedSoftmaxLoss`].
+    BalancedSoftmax(BalancedSoftmaxLossConfig),
+    /// [`AsymmetricSingleLabelLoss`].
+    AsymmetricSingleLabel(AsymmetricSingleLabelLossConfig),
+    /// [`Poly1Loss`].
+    Poly1(Poly1LossConfig),
+    /// [`GeneralizedCrossEntropyLoss`].
+    GeneralizedCrossEntropy(GeneralizedCrossEntropyLossConfig),
+    /// [`SymmetricCrossEntropyLoss`].
+    SymmetricCrossEntropy(SymmetricCrossEntropyLossConfig),
+    /// [`DeferredReweighting`] of another loss.
+    DeferredReweighting(DeferredReweightingConfig),
+}
+
+/// Configuration of [`DeferredReweighting`] where a file names the loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeferredReweightingConfig {
+    /// The share of training from which the class weights apply, in [0, 1]; 0.8 in Cao et al. 2019.
+    pub from: f64,
+    /// The loss, with its class weights.
+    pub loss: Box<ClassificationLossConfig>,
 }
 
 impl Default for ClassificationLossConfig {
@@ -29,6 +66,31 @@ impl ClassificationLossConfig {
         match self {
             Self::CrossEntropy(config) => config.validate(num_classes),
             Self::Focal(config) => config.validate(num_classes),
+            Self::SigmoidFocal(config) => check_classes(num_classes).and_then(|()| config.validate()),
+            Self::Ldam(config) => config.validate(num_classes),
+            Self::LogitAdjusted(config) => config.validate(num_classes),
+            Self::BalancedSoftmax(config) => config.validate(num_classes),
+            Self::AsymmetricSingleLabel(config) => config.validate(num_classes),
+            Self::Poly1(config) => config.validate(num_classes),
+            Self::GeneralizedCrossEntropy(config) => config.validate(num_classes),
+            Self::SymmetricCrossEntropy(config) => config.validate(num_classes),
+            Self::DeferredReweighting(config) => {
+                check_from(config.from)?;
+                if config.loss.has_class_weights() {
+                    config.loss.validate(num_classes)
+                } else {
+                    Err(Error::NoClassWeights)
+                }
+            }
+        }
+    }
+
+    fn has_class_weights(&self) -> bool {
+        match self {
+            Self::CrossEntropy(config) => config.class_weights.is_some(),
+            Self::Focal(config) => config.alpha.is_some(),
+            Self::Ldam(config) => config.class_weights.is_some(),
+            _ => false,
         }
     }
 
@@ -37,9 +99,35 @@ impl ClassificationLossConfig {
     /// # Errors
     /// As [`ClassificationLossConfig::validate`].
     pub fn init(&self, num_classes: usize, device: &Device) -> Result<ClassificationLoss, Error> {
+        self.validate(num_classes)?;
         Ok(match self {
             Self::CrossEntropy(config) => ClassificationLoss::CrossEntropy(config.init(num_classes, device)?),
             Self::Focal(config) => ClassificationLoss::Focal(config.init(num_classes, device)?),
+            Self::SigmoidFocal(config) => ClassificationLoss::SigmoidFocal(config.init()?),
+            Self::Ldam(config) => ClassificationLoss::Ldam(config.init(num_classes, device)?),
+            Self::LogitAdjusted(config) => {
+                ClassificationLoss::LogitAdjusted(config.init(num_classes, device)?)
+            }
+            Self::BalancedSoftmax(config) => {
+                ClassificationLoss::BalancedSoftmax(config.init(num_classes, device)?)
+            }
+            Self::AsymmetricSingleLabel(config) => {
+                ClassificationLoss::AsymmetricSingleLabel(config.init(num_classes)?)
+            }
+            Self::Poly1(config) => ClassificationLoss::Poly1(config.init(num_classes)?),
+            Self::GeneralizedCrossEntropy(config) => {
+                ClassificationLoss::GeneralizedCrossEntropy(config.init(num_classes)?)
+            }
+            Self::SymmetricCrossEntropy(config) => {
+                ClassificationLoss::SymmetricCrossEntropy(config.init(num_classes)?)
+            }
+            Self::DeferredReweighting(config) => {
+                let loss = config.loss.init(num_classes, device)?;
+                ClassificationLoss::DeferredReweighting(Box::new(DeferredReweighting::new(
+                    loss,
+                    config.from,
+                )?))
+            }
         })
     }
 }
@@ -52,28 +140,79 @@ pub enum ClassificationLoss {
     CrossEntropy(CrossEntropyLoss),
     /// [`FocalLoss`].
     Focal(FocalLoss),
+    /// [`SigmoidFocalLoss`].
+    SigmoidFocal(SigmoidFocalLoss),
+    /// [`LdamLoss`].
+    Ldam(LdamLoss),
+    /// [`LogitAdjustedLoss`].
+    LogitAdjusted(LogitAdjustedLoss),
+    /// [`BalancedSoftmaxLoss`].
+    BalancedSoftmax(BalancedSoftmaxLoss),
+    /// [`AsymmetricSingleLabelLoss`].
+    AsymmetricSingleLabel(AsymmetricSingleLabelLoss),
+    /// [`Poly1Loss`].
+    Poly1(Poly1Loss),
+    /// [`GeneralizedCrossEntropyLoss`].
+    GeneralizedCrossEntropy(GeneralizedCrossEntropyLoss),
+    /// [`SymmetricCrossEntropyLoss`].
+    SymmetricCrossEntropy(SymmetricCrossEntropyLoss),
+    /// [`DeferredReweighting`] of another loss.
+    DeferredReweighting(Box<DeferredReweighting<ClassificationLoss>>),
+}
+
+/// The same expression on whichever loss it is.
+macro_rules! each {
+    ($self:expr, $loss:ident => $expression:expr) => {
+        match $self {
+            ClassificationLoss::CrossEntropy($loss) => $expression,
+            ClassificationLoss::Focal($loss) => $expression,
+            ClassificationLoss::SigmoidFocal($loss) => $expression,
+            ClassificationLoss::Ldam($loss) => $expression,
+            ClassificationLoss::LogitAdjusted($loss) => $expression,
+            ClassificationLoss::BalancedSoftmax($loss) => $expression,
+            ClassificationLoss::AsymmetricSingleLabel($loss) => $expression,
+            ClassificationLoss::Poly1($loss) => $expression,
+            ClassificationLoss::GeneralizedCrossEntropy($loss) => $expression,
+            ClassificationLoss::SymmetricCrossEntropy($loss) => $expression,
+            ClassificationLoss::DeferredReweighting($loss) => $expression,
+        }
+    };
 }
 
 impl Criterion for ClassificationLoss {
     fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
-        match self {
-            Self::CrossEntropy(loss) => loss.per_sample(logits, targets),
-            Self::Focal(loss) => loss.per_sample(logits, targets),
-        }
+        each!(self, loss => loss.per_sample(logits, targets))
     }
 
     /// Reduced as the loss inside is.
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
-        match self {
-            Self::CrossEntropy(loss) => loss.forward(logits, targets),
-            Self::Focal(loss) => loss.forward(logits, targets),
-        }
+        each!(self, loss => loss.forward(logits, targets))
     }
 
     fn at(&self, progress: f64) -> Self {
         match self {
             Self::CrossEntropy(loss) => Self::CrossEntropy(loss.at(progress)),
             Self::Focal(loss) => Self::Focal(loss.at(progress)),
+            Self::SigmoidFocal(loss) => Self::SigmoidFocal(loss.at(progress)),
+            Self::Ldam(loss) => Self::Ldam(loss.at(progress)),
+            Self::LogitAdjusted(loss) => Self::LogitAdjusted(loss.at(progress)),
+            Self::BalancedSoftmax(loss) => Self::BalancedSoftmax(loss.at(progress)),
+            Self::AsymmetricSingleLabel(loss) => Self::AsymmetricSingleLabel(loss.at(progress)),
+            Self::Poly1(loss) => Self::Poly1(loss.at(progress)),
+            Self::GeneralizedCrossEntropy(loss) => Self::GeneralizedCrossEntropy(loss.at(progress)),
+            Self::SymmetricCrossEntropy(loss) => Self::SymmetricCrossEntropy(loss.at(progress)),
+            Self::DeferredReweighting(loss) => Self::DeferredReweighting(Box::new(loss.at(progress))),
+        }
+    }
+}
+
+impl ClassWeighted for ClassificationLoss {
+    fn without_class_weights(&self) -> Option<Self> {
+        match self {
+            Self::CrossEntropy(loss) => loss.without_class_weights().map(Self::CrossEntropy),
+            Self::Focal(loss) => loss.without_class_weights().map(Self::Focal),
+            Self::Ldam(loss) => loss.without_class_weights().map(Self::Ldam),
+            _ => None,
         }
     }
 }

@@ -3,6 +3,7 @@ use derm_core::{Criterion, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::deferred_reweighting::ClassWeighted;
 use crate::error::{check_range, check_weights};
 use crate::log_probability::log_probabilities;
 use crate::reduction::Reduction;
@@ -51,7 +52,7 @@ impl CrossEntropyLossConfig {
     pub fn init(&self, num_classes: usize, device: &Device) -> Result<CrossEntropyLoss, Error> {
         self.validate(num_classes)?;
         Ok(CrossEntropyLoss {
-            class_weights: constant_weights(self.class_weights.as_deref(), device),
+            class_weights: self.class_weights.as_deref().map(|weights| constant_weights(weights, device)),
             label_smoothing: self.label_smoothing,
             reduction: self.reduction,
         })
@@ -107,5 +108,12 @@ impl Criterion for CrossEntropyLoss {
 
     fn at(&self, _progress: f64) -> Self {
         self.clone()
+    }
+}
+
+impl ClassWeighted for CrossEntropyLoss {
+    fn without_class_weights(&self) -> Option<Self> {
+        self.class_weights.as_ref()?;
+        Some(Self { class_weights: None, ..self.clone() })
     }
 }

@@ -3,8 +3,10 @@ use derm_core::{Criterion, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::deferred_reweighting::ClassWeighted;
 use crate::error::{check_range, check_weights};
-use crate::log_probability::{log_complements, log_probabilities};
+use crate::gamma::{Focusing, Gamma};
+use crate::log_probability::{log_complements, log_probabilities, one_minus_exp_neg};
 use crate::reduction::Reduction;
 use crate::target_expectation::{constant_weights, expectation, target_weights, weighted};
 
@@ -30,7 +32,7 @@ pub enum FocalForm {
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `gamma` | 2 (Lin et al. 2017) | focusing exponent; 0 is cross-entropy | finite, ≥ 0 |
+/// | `gamma` | 2 (Lin et al. 2017) | focusing exponent, see [`Gamma`]; 0 is cross-entropy | finite, ≥ 0 |
 /// | `alpha` | none | weight α_c of each class | finite, ≥ 0, not all 0, one a class |
 /// | `label_smoothing` | 0 | share ε of the target spread over all classes | [0, 1] |
 /// | `form` | `probability` | what the modulation is computed from | |
@@ -38,8 +40,8 @@ pub enum FocalForm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FocalLossConfig {
-    /// Focusing exponent γ ≥ 0.
-    pub gamma: f64,
+    /// Focusing exponent γ ≥ 0: a number, one a class, a schedule or FLSD-53.
+    pub gamma: Gamma,
     /// Weight `α_c` of each class; none weighs all alike.
     pub alpha: Option<Vec<f32>>,
     /// Share ε of the target spread evenly over all C classes, in [0, 1].
@@ -53,7 +55,7 @@ pub struct FocalLossConfig {
 impl Default for FocalLossConfig {
     fn default() -> Self {
         Self {
-            gamma: 2.0,
+            gamma: Gamma::Constant(2.0),
             alpha: None,
             label_smoothing: 0.0,
             form: FocalForm::default(),
@@ -68,8 +70,8 @@ impl FocalLossConfig {
     /// # Errors
     /// [`Error`] naming the parameter, the value and the allowed range.
     pub fn validate(&self, num_classes: usize) -> Result<(), Error> {
-        check_range("gamma", self.gamma, "a finite number >= 0", |v| v >= 0.0)?;
         check_weights("alpha", self.alpha.as_deref(), num_classes)?;
+        self.gamma.validate(num_classes)?;
         check_range("label_smoothing", self.label_smoothing, "a number in [0, 1]", |v| {
             (0.0..=1.0).contains(&v)
         })
@@ -82,8 +84,9 @@ impl FocalLossConfig {
     pub fn init(&self, num_classes: usize, device: &Device) -> Result<FocalLoss, Error> {
         self.validate(num_classes)?;
         Ok(FocalLoss {
-            gamma: self.gamma,
-            alpha: constant_weights(self.alpha.as_deref(), device),
+            focusing: Focusing::new(&self.gamma, device),
+            gamma: self.gamma.clone(),
+            alpha: self.alpha.as_deref().map(|weights| constant_weights(weights, device)),
             label_smoothing: self.label_smoothing,
             form: self.form,
             reduction: self.reduction,
@@ -96,6 +99,11 @@ impl FocalLossConfig {
 /// For a hard target y: `α_y (1 − p_y)^γ (−log p_y)`. With smoothing, or a soft target, the expectation of that
 /// term over `q = (1 − ε) target + ε / C`. See [`FocalForm`] for the other convention. γ = 0 is cross-entropy.
 ///
+/// γ per class, or FLSD-53, goes with the probability that is modulated: in [`FocalForm::Probability`] the term
+/// of class c has the γ of class c, or the one that FLSD-53 picks for `p_c`, also under smoothing and soft
+/// targets; in [`FocalForm::CrossEntropy`] a sample has the γ of its target, `Σ_c q_c γ_c` for a soft one, or the
+/// one that FLSD-53 picks for `e^{−ce}`.
+///
 /// The modulation is `exp(γ log(1 − p))` with `log(1 − p)` summed over the other classes, so value and gradient
 /// are finite for any finite logits and any γ ≥ 0, also for 0 < γ < 1 as p → 1, where `(1 − p).powf(γ)` has an
 /// infinite derivative.
@@ -106,7 +114,7 @@ impl FocalLossConfig {
 /// use derm_losses::FocalLossConfig;
 ///
 /// let device = Device::default();
-/// let loss = FocalLossConfig { gamma: 2.0, ..Default::default() }.init(2, &device)?;
+/// let loss = FocalLossConfig { gamma: 2.0.into(), ..Default::default() }.init(2, &device)?;
 /// let logits = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
 /// let targets = Targets::from_indices(&[0], 2, &device).unwrap();
 /// // (1 − 1/2)² · ln 2
@@ -116,11 +124,13 @@ impl FocalLossConfig {
 /// ```
 ///
 /// # Source
-/// Lin et al. 2017, "Focal loss for dense object detection", equation 5, on the softmax instead of the sigmoid.
+/// Lin et al. 2017, "Focal loss for dense object detection", equation 5, on the softmax instead of the sigmoid;
+/// Mukhoti et al. 2020, "Calibrating deep neural networks using focal loss", for FLSD-53.
 /// [`Reduction::WeightedMean`] divides by `Σ α_y`, [`Reduction::BatchMean`] by N.
 #[derive(Debug, Clone)]
 pub struct FocalLoss {
-    gamma: f64,
+    gamma: Gamma,
+    focusing: Focusing,
     alpha: Option<Tensor<1>>,
     label_smoothing: f64,
     form: FocalForm,
@@ -128,9 +138,12 @@ pub struct FocalLoss {
 }
 
 impl FocalLoss {
-    /// The focusing exponent γ.
-    pub fn gamma(&self) -> f64 {
-        self.gamma
+    /// The focusing exponent γ of all samples at this point of training; none where it differs among them.
+    pub fn gamma(&self) -> Option<f64> {
+        match self.focusing {
+            Focusing::Constant(gamma) => Some(gamma),
+            Focusing::PerClass(_) | Focusing::Flsd53 => None,
+        }
     }
 }
 
@@ -139,17 +152,16 @@ impl Criterion for FocalLoss {
         let log_p = log_probabilities(logits);
         match self.form {
             FocalForm::Probability => {
-                let modulation = (log_complements(log_p.clone()) * self.gamma).exp();
+                let modulation = self.focusing.of_classes(log_complements(log_p.clone()), &log_p);
                 let terms = weighted(log_p.neg() * modulation, self.alpha.as_ref());
                 expectation(terms, targets, self.label_smoothing)
             }
             FocalForm::CrossEntropy => {
                 let terms = weighted(log_p.neg(), self.alpha.as_ref());
                 let ce = expectation(terms, targets, self.label_smoothing);
-                // 1 − e^{−x} = tanh(x/2) (1 + e^{−x}) without cancellation
                 let x = ce.clone().clamp_min(SMALLEST_CROSS_ENTROPY);
-                let log_complement = (x.clone() * 0.5).tanh().log() + x.neg().exp().log1p();
-                (log_complement * self.gamma).exp() * ce
+                let log_complement = one_minus_exp_neg(x).log();
+                self.focusing.of_samples(log_complement, &ce.clone().neg(), targets) * ce
             }
         }
     }
@@ -160,7 +172,15 @@ impl Criterion for FocalLoss {
         self.reduction.reduce(self.per_sample(logits, targets), weights)
     }
 
-    fn at(&self, _progress: f64) -> Self {
-        self.clone()
+    /// With γ where its schedule has it.
+    fn at(&self, progress: f64) -> Self {
+        Self { focusing: self.focusing.at(&self.gamma, progress), ..self.clone() }
+    }
+}
+
+impl ClassWeighted for FocalLoss {
+    fn without_class_weights(&self) -> Option<Self> {
+        self.alpha.as_ref()?;
+        Some(Self { alpha: None, ..self.clone() })
     }
 }

@@ -1,24 +1,45 @@
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use derm_core::Targets;
 
 /// Class weights `[C]` as a constant on the device, without a gradient graph.
-pub(crate) fn constant_weights(weights: Option<&[f32]>, device: &Device) -> Option<Tensor<1>> {
-    weights.map(|weights| {
-        let data = TensorData::new(weights.to_vec(), [weights.len()]);
-        Tensor::from_data(data, &device.clone().without_autodiff())
-    })
+pub(crate) fn constant_weights(weights: &[f32], device: &Device) -> Tensor<1> {
+    let data = TensorData::new(weights.to_vec(), [weights.len()]);
+    Tensor::from_data(data, &device.clone().without_autodiff())
+}
+
+/// Where class c is the one of sample n, [N, C]: without the wait for the device that Burn's `one_hot` costs.
+pub(crate) fn class_mask(indices: Tensor<1, Int>, num_classes: usize) -> Tensor<2, Bool> {
+    let num_samples = indices.dims()[0];
+    let classes = Tensor::<1, Int>::arange(0..num_classes as i64, &indices.device());
+    let classes = classes.reshape([1, num_classes]).expand([num_samples, num_classes]);
+    classes.cast(indices.dtype()).equal(indices.reshape([num_samples, 1]).expand([num_samples, num_classes]))
+}
+
+/// The targets as a matrix [N, C]; a hard one is a one-hot row.
+pub(crate) fn distributions(targets: &Targets, num_classes: usize) -> Tensor<2> {
+    match targets {
+        Targets::Hard(indices) => class_mask(indices.clone(), num_classes).float(),
+        Targets::Soft(distributions) => distributions.clone(),
+    }
+}
+
+/// The targets as a matrix [N, C] beside class terms of that shape and type.
+pub(crate) fn target_matrix(targets: &Targets, terms: &Tensor<2>) -> Tensor<2> {
+    let [num_samples, num_classes] = terms.dims();
+    check_samples(num_samples, targets);
+    distributions(targets, num_classes).cast(terms.dtype())
+}
+
+fn check_samples(num_samples: usize, targets: &Targets) {
+    let given = targets.num_samples();
+    assert_eq!(num_samples, given, "logits hold {num_samples} samples, targets {given}");
 }
 
 /// `Σ_c q_c t_c` for class terms t [N, C], where `q = (1 − ε) target + ε / C`: the expectation of the terms
 /// under the smoothed target. Result `[N]`.
 pub(crate) fn expectation(terms: Tensor<2>, targets: &Targets, smoothing: f64) -> Tensor<1> {
     let [num_samples, num_classes] = terms.dims();
-    assert_eq!(
-        num_samples,
-        targets.num_samples(),
-        "logits hold {num_samples} samples, targets {}",
-        targets.num_samples()
-    );
+    check_samples(num_samples, targets);
     let uniform = (smoothing > 0.0).then(|| terms.clone().sum_dim(1));
     let picked = match targets {
         Targets::Hard(indices) => terms.gather(1, indices.clone().reshape([num_samples, 1])),

@@ -8,7 +8,7 @@ use derm_data::{Augmentation, SplitConfig, SplitFractions, SyntheticConfig, Unre
 use derm_distill::{AttentionConfig, DistillationConfig};
 use derm_losses::{
     ClassificationLossConfig, CrossEntropyLossConfig, FocalLossConfig, WeightNormalization, WeightScheme,
-    class_weights,
+    ZeroCounts, class_weights,
 };
 use serde::{Deserialize, Serialize};
 
@@ -370,7 +370,9 @@ impl Recipe {
             ClassWeights::SqrtInverseFrequency => Some(WeightScheme::SqrtInverseFrequency),
         };
         let weights = scheme
-            .map(|scheme| class_weights(class_counts, scheme, WeightNormalization::Balanced))
+            .map(|scheme| {
+                class_weights(class_counts, scheme, WeightNormalization::Balanced, ZeroCounts::CountAsOne)
+            })
             .transpose()?
             .map(|weights| weights.into_iter().map(|weight| weight as f32).collect());
         let label_smoothing = training.label_smoothing;
@@ -381,7 +383,7 @@ impl Recipe {
                 ..CrossEntropyLossConfig::default()
             }),
             LossName::Focal => ClassificationLossConfig::Focal(FocalLossConfig {
-                gamma: training.focal_gamma,
+                gamma: training.focal_gamma.into(),
                 alpha: weights,
                 label_smoothing,
                 ..FocalLossConfig::default()

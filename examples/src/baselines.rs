@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use derm_backbones::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
 use derm_core::{Criterion as _, Logits, Probabilities, SplitRole, Targets, ValueError};
 use derm_data::ColourHistogram;
-use derm_losses::{CrossEntropyLossConfig, WeightNormalization, WeightScheme, class_weights};
+use derm_losses::{CrossEntropyLossConfig, WeightNormalization, WeightScheme, ZeroCounts, class_weights};
 use derm_metrics::{ClassSet, balanced_accuracy};
 use derm_train::{Error, Prepared};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -251,7 +251,12 @@ impl AnswersNetwork {
         for &target in &train.targets {
             counts[target] += 1;
         }
-        let weights = class_weights(&counts, WeightScheme::InverseFrequency, WeightNormalization::Balanced)?;
+        let weights = class_weights(
+            &counts,
+            WeightScheme::InverseFrequency,
+            WeightNormalization::Balanced,
+            ZeroCounts::CountAsOne,
+        )?;
         let criterion = CrossEntropyLossConfig {
             class_weights: Some(weights.into_iter().map(|weight| weight as f32).collect()),
             ..CrossEntropyLossConfig::default()
