@@ -1,11 +1,13 @@
 //! What must hold for all inputs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::collections::BTreeSet;
+
 use derm_core::Probabilities;
 use derm_metrics::{
-    Binning, CalibrationNorm, ClassAverage, ClassSet, ConfusionMatrix, Metric, NLL_CLIP, ReliabilityTable,
-    Resamples, auroc_ovr, averaged_auroc_ovr, bootstrap, classwise_ece, clopper_pearson,
-    clopper_pearson_upper, paired_bootstrap, wilson,
+    Binning, CalibrationNorm, ClassAverage, ClassSet, ConfusionMatrix, KappaWeights, Metric, NLL_CLIP,
+    PrfAverage, PrfMetric, ReliabilityTable, Resamples, auroc_ovr, averaged_auroc_ovr, bootstrap,
+    classwise_ece, clopper_pearson, clopper_pearson_upper, paired_bootstrap, wilson,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -35,16 +37,84 @@ fn predictions() -> impl Strategy<Value = (Probabilities, Vec<usize>)> {
     })
 }
 
+/// Every metric, with every convention that changes it; classes are those that any of the predictions has.
 fn all_metrics() -> Vec<Metric> {
     let mut metrics = Metric::STANDARD.to_vec();
     metrics.extend([
         Metric::TopKAccuracy { k: 2 },
         Metric::BalancedAccuracy { classes: ClassSet::All },
         Metric::MacroF1 { classes: ClassSet::All },
-        Metric::Auroc { average: ClassAverage::Weighted },
+        Metric::Matthews,
+        Metric::AurocOvo,
+        Metric::PartialAuroc { class: 1, min_tpr: 0.8 },
+        Metric::PartialAuroc { class: 0, min_tpr: 0.0 },
         Metric::Ece { n_bins: 4 },
     ]);
+    for of in [PrfMetric::Precision, PrfMetric::Recall, PrfMetric::F1] {
+        let averages = [
+            PrfAverage::Macro(ClassSet::Present),
+            PrfAverage::Macro(ClassSet::All),
+            PrfAverage::Weighted,
+            PrfAverage::Micro,
+        ];
+        metrics.extend(averages.map(|average| Metric::Prf { of, average }));
+    }
+    for weights in [KappaWeights::None, KappaWeights::Linear, KappaWeights::Quadratic] {
+        metrics.push(Metric::Kappa { weights });
+    }
+    for average in [ClassAverage::Macro, ClassAverage::Weighted] {
+        metrics.extend([Metric::Auroc { average }, Metric::AveragePrecision { average }]);
+    }
+    for class in [0, 1] {
+        metrics.extend([
+            Metric::Sensitivity { class },
+            Metric::Specificity { class },
+            Metric::PredictedShare { class },
+            Metric::ClassAuroc { class },
+            Metric::ClassAveragePrecision { class },
+        ]);
+    }
     metrics
+}
+
+fn tag(metric: &Metric) -> String {
+    serde_json::to_value(metric).unwrap()["metric"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_list_of_metrics_is_complete() {
+    let unknown = serde_json::from_str::<Metric>(r#"{"metric": "?"}"#).unwrap_err().to_string();
+    let known: BTreeSet<&str> = unknown.split('`').skip(3).step_by(2).collect();
+    let listed: BTreeSet<String> = all_metrics().iter().map(tag).collect();
+    assert_eq!(listed.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn every_name_is_its_own_and_every_metric_survives_a_file() {
+    let metrics = all_metrics();
+    let names: BTreeSet<String> = metrics.iter().map(ToString::to_string).collect();
+    let kinds: BTreeSet<String> =
+        metrics.iter().map(|metric| serde_json::to_string(metric).unwrap()).collect();
+    // `macro_f1` can be asked for by two ways, which are one number.
+    assert_eq!(names.len() + 2, kinds.len());
+    for metric in metrics {
+        let text = serde_json::to_string(&metric).unwrap();
+        assert_eq!(serde_json::from_str::<Metric>(&text).unwrap(), metric);
+    }
+}
+
+/// The same question after class `c` has become class `classes[c]`; `None` where it asks for the order of classes.
+fn relabelled(metric: Metric, classes: &[usize]) -> Option<Metric> {
+    Some(match metric {
+        Metric::Kappa { weights: KappaWeights::Linear | KappaWeights::Quadratic } => return None,
+        Metric::Sensitivity { class } => Metric::Sensitivity { class: classes[class] },
+        Metric::Specificity { class } => Metric::Specificity { class: classes[class] },
+        Metric::PredictedShare { class } => Metric::PredictedShare { class: classes[class] },
+        Metric::ClassAuroc { class } => Metric::ClassAuroc { class: classes[class] },
+        Metric::PartialAuroc { class, min_tpr } => Metric::PartialAuroc { class: classes[class], min_tpr },
+        Metric::ClassAveragePrecision { class } => Metric::ClassAveragePrecision { class: classes[class] },
+        other => other,
+    })
 }
 
 fn same(a: Option<f64>, b: Option<f64>) -> bool {
@@ -86,6 +156,46 @@ proptest! {
     }
 
     #[test]
+    fn rows_that_all_stand_twice_change_nothing((p, y) in predictions()) {
+        let twice: Vec<usize> = (0..y.len()).flat_map(|row| [row, row]).collect();
+        let (doubled, targets) = select(&p, &y, &twice);
+        for metric in all_metrics() {
+            let (a, b) = (metric.value(&p, &y).unwrap(), metric.value(&doubled, &targets).unwrap());
+            prop_assert!(same(a, b), "{metric}: {a:?} and {b:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_classes_do_not_matter((p, y) in predictions(), turn in 1_usize..5, swap in any::<bool>()) {
+        // Without ties within a row, which go to the lower class.
+        let mut values = p.view().to_owned();
+        for (row, mut line) in values.rows_mut().into_iter().enumerate() {
+            for (class, value) in line.iter_mut().enumerate() {
+                *value += 1e-3 * (1.0 + (class as f64 * 1.7 + row as f64).sin().abs());
+            }
+            let sum = line.sum();
+            line /= sum;
+        }
+        let num_classes = values.ncols();
+        let mut classes: Vec<usize> = (0..num_classes).map(|class| (class + turn) % num_classes).collect();
+        if swap {
+            classes.swap(0, 1);
+        }
+        let mut moved = values.clone();
+        for (class, &to) in classes.iter().enumerate() {
+            moved.column_mut(to).assign(&values.column(class));
+        }
+        let (before, after) = (Probabilities::new(values).unwrap(), Probabilities::new(moved).unwrap());
+        let targets: Vec<usize> = y.iter().map(|&target| classes[target]).collect();
+        for metric in all_metrics() {
+            if let Some(same_question) = relabelled(metric, &classes) {
+                let (a, b) = (metric.value(&before, &y).unwrap(), same_question.value(&after, &targets).unwrap());
+                prop_assert!(same(a, b), "{metric}: {a:?} and {b:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_counts_of_parts_add_up((p, y) in predictions(), cut in any::<prop::sample::Index>()) {
         let cut = cut.index(y.len());
         prop_assume!(cut > 0);
@@ -121,10 +231,11 @@ proptest! {
             let range = match metric {
                 Metric::Nll { .. } => 0.0..=-NLL_CLIP.ln(),
                 Metric::Brier => 0.0..=2.0,
+                Metric::Matthews | Metric::Kappa { .. } => -1.0..=1.0,
                 _ => 0.0..=1.0,
             };
             if let Some(value) = metric.value(&p, &y).unwrap() {
-                prop_assert!(range.contains(&value), "{metric} {value}");
+                prop_assert!((range.start() - ROUNDING..=range.end() + ROUNDING).contains(&value), "{metric} {value}");
             }
         }
         let table = ReliabilityTable::top_label(&p, &y, Binning::Uniform { n_bins: 7 }).unwrap();

@@ -1,8 +1,13 @@
 //! Isotonic regression against its min-max formula, and the decompositions that rest on it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use derm_core::Probabilities;
 use derm_core::ValueError;
-use derm_metrics::{Error, IsotonicRegression};
+use derm_metrics::{
+    Binning, CalibrationNorm, Error, IsotonicRegression, ReliabilityTable, brier, corp, corp_per_class,
+    corp_top_label, murphy,
+};
+use ndarray::Array2;
 use proptest::prelude::*;
 
 /// Weighted means of a few dozen terms in another order.
@@ -64,6 +69,46 @@ proptest! {
             let x = f64::from(step) / 13.0;
             prop_assert!((weighted.predict(x) - plain.predict(x)).abs() < ROUNDING);
         }
+    }
+
+    #[test]
+    fn the_parts_of_the_brier_score_sum_up(rows in prop::collection::vec((0_u8..=16, any::<bool>()), 1..60), n_bins in 1_usize..9) {
+        let (p, y): (Vec<f64>, Vec<bool>) = rows.into_iter().map(|(p, y)| (f64::from(p) / 16.0, y)).unzip();
+        let parts = corp(&p, &y).unwrap();
+        prop_assert!((parts.brier - (parts.miscalibration - parts.discrimination + parts.uncertainty)).abs() < ROUNDING);
+        prop_assert!(parts.discrimination <= parts.uncertainty + ROUNDING);
+        // What the fit recalibrates is calibrated, and a rising map changes no rank.
+        let outcomes: Vec<f64> = y.iter().map(|&y| f64::from(u8::from(y))).collect();
+        let fit = IsotonicRegression::fit(&p, &outcomes, None).unwrap();
+        let recalibrated: Vec<f64> = p.iter().map(|&p| fit.predict(p)).collect();
+        let again = corp(&recalibrated, &y).unwrap();
+        prop_assert!(again.miscalibration < ROUNDING && (again.discrimination - parts.discrimination).abs() < ROUNDING);
+        let squeezed: Vec<f64> = p.iter().map(|p| 0.1 + 0.5 * p * p).collect();
+        prop_assert!((corp(&squeezed, &y).unwrap().discrimination - parts.discrimination).abs() < ROUNDING);
+
+        for binning in [Binning::Uniform { n_bins }, Binning::EqualMass { n_bins }] {
+            let binned = murphy(&p, &y, binning).unwrap();
+            let sum = binned.reliability - binned.resolution + binned.uncertainty + binned.within_bin;
+            prop_assert!((binned.brier - sum).abs() < ROUNDING && (binned.brier - parts.brier).abs() < ROUNDING);
+            let l2 = ReliabilityTable::new(&p, &y, binning).unwrap().error(CalibrationNorm::L2);
+            prop_assert!((binned.reliability - l2 * l2).abs() < ROUNDING);
+        }
+        // Bins that hold one forecast each hide nothing; the first also holds 0.
+        let hidden = murphy(&p, &y, Binning::Uniform { n_bins: 16 }).unwrap().within_bin.abs();
+        prop_assert!(hidden < ROUNDING || p.contains(&0.0), "{hidden}");
+    }
+
+    #[test]
+    fn the_classes_sum_to_the_whole_score(rows in prop::collection::vec((prop::collection::vec(1_u8..9, 3), 0_usize..3), 1..40)) {
+        let sum = |row: usize| rows[row].0.iter().map(|&x| f64::from(x)).sum::<f64>();
+        let values = Array2::from_shape_fn((rows.len(), 3), |(row, class)| f64::from(rows[row].0[class]) / sum(row));
+        let p = Probabilities::new(values).unwrap();
+        let y: Vec<usize> = rows.iter().map(|row| row.1).collect();
+        let classes = corp_per_class(&p, &y).unwrap();
+        let total: f64 = classes.iter().map(|class| class.miscalibration - class.discrimination + class.uncertainty).sum();
+        prop_assert!((total - brier(&p, &y).unwrap()).abs() < ROUNDING);
+        let correct: Vec<bool> = p.predicted().iter().zip(&y).map(|(a, b)| a == b).collect();
+        prop_assert_eq!(corp_top_label(&p, &y).unwrap(), corp(&p.confidence(), &correct).unwrap());
     }
 }
 
