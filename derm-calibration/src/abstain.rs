@@ -1,11 +1,15 @@
-use derm_core::{Calibration, Predictions, Probabilities};
+use derm_core::{Calibration, Predictions, Probabilities, Test};
 use derm_metrics::top_k_hits;
 use serde::{Deserialize, Serialize};
 
+use crate::bonferroni::bonferroni;
+use crate::calibrate::check_classes;
 use crate::error::check_open_unit;
 use crate::fixed_sequence::{TierFit, fixed_sequence};
 use crate::tier::top3_mass;
-use crate::{Calibrator, Error, FittedOn, SuggestScore, ThresholdGrid, Tier, TierTable, TierThresholds};
+use crate::{
+    Calibrate, Error, FittedOn, GridPoint, SuggestScore, ThresholdGrid, Tier, TierTable, TierThresholds,
+};
 
 /// What an [`AbstainPolicy`] promises.
 ///
@@ -16,6 +20,8 @@ use crate::{Calibrator, Error, FittedOn, SuggestScore, ThresholdGrid, Tier, Tier
 /// | `delta` | 0.1 | for each tier, probability that the calibration rows mislead, in (0, 1) |
 /// | `answer_steps` | 10 | thresholds of the first tier on the grid |
 /// | `suggest_steps` | 10 | thresholds of the second tier on the grid, for each of the first |
+/// | `method` | `fixed_sequence` | how thresholds are tested |
+/// | `scope` | `all` | one pair of thresholds, or one a predicted class |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AbstainConfig {
@@ -28,13 +34,25 @@ pub struct AbstainConfig {
     /// Thresholds of the first tier on the grid. More of them find the coverage more finely, and cost the
     /// second tier power, because its level is shared among them.
     pub answer_steps: usize,
-    /// Thresholds of the second tier on the grid, for each of the first. They cost nothing.
+    /// Thresholds of the second tier on the grid, for each of the first. In a fixed sequence they cost nothing.
     pub suggest_steps: usize,
+    /// How thresholds are tested.
+    pub method: SelectionMethod,
+    /// For which rows a pair of thresholds is chosen.
+    pub scope: ThresholdScope,
 }
 
 impl Default for AbstainConfig {
     fn default() -> Self {
-        Self { answer_risk: 0.1, suggest_risk: 0.1, delta: 0.1, answer_steps: 10, suggest_steps: 10 }
+        Self {
+            answer_risk: 0.1,
+            suggest_risk: 0.1,
+            delta: 0.1,
+            answer_steps: 10,
+            suggest_steps: 10,
+            method: SelectionMethod::FixedSequence,
+            scope: ThresholdScope::All,
+        }
     }
 }
 
@@ -58,13 +76,30 @@ impl AbstainConfig {
 }
 
 /// How thresholds were chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SelectionMethod {
     /// Exact binomial tests in a fixed sequence from the most certain rows downwards (Learn then Test), the
     /// second tier's level divided over the choices of the first.
+    #[default]
     FixedSequence,
+    /// An exact (Clopper-Pearson) upper bound for every candidate, each at its tier's level over the number of
+    /// candidates, and the certified one with the largest coverage; the second tier's level divided over the
+    /// choices of the first as well. It costs power and asks nothing of the order of the candidates.
+    BonferroniClopperPearson,
+}
+
+/// For which rows a pair of thresholds is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdScope {
+    /// One pair for all rows: the risks hold over all that is answered, and may be exceeded for one class.
+    #[default]
+    All,
+    /// A pair for each predicted class, with δ divided over the C classes: with probability at least 1 − δ for
+    /// each tier, the risk holds for every predicted class at once. It takes about C times the rows.
+    PredictedClass,
 }
 
 /// When to answer, when to offer three classes and when to refer, with risks that hold for a threshold that
@@ -81,12 +116,16 @@ pub enum SelectionMethod {
 /// then tells what could have been. No error among n rows certifies a risk r at level δ only from n = ln δ /
 /// ln(1 − r) on: 22 for r = δ = 0.1, 230 for r = 0.01.
 ///
+/// With [`ThresholdScope::PredictedClass`] every predicted class has thresholds of its own and the promise is
+/// made for each of them.
+///
 /// # Source
 /// Angelopoulos et al. 2021, "Learn then Test".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AbstainPolicy {
-    /// The thresholds.
+    /// The thresholds for all rows. Where there are some by class these are not used; they were chosen in the
+    /// same way and stand beside them for comparison.
     pub thresholds: TierThresholds,
     /// How they were chosen.
     pub method: SelectionMethod,
@@ -99,8 +138,28 @@ pub struct AbstainPolicy {
     /// How the second tier's threshold came about.
     pub suggest: TierFit,
     /// Coverage and risk of each tier on the calibration rows, by class too: what to expect, where coverage
-    /// is honest and the risks are a little too good, because these rows chose the thresholds.
+    /// is honest and the risks are a little too good, because these rows chose the thresholds; by subgroup as
+    /// well, where the rows have such columns.
     pub expected: TierTable,
+    /// The thresholds of each predicted class, in the order of the labels, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<Vec<ClassPolicy>>,
+}
+
+/// The thresholds for rows of one predicted class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassPolicy {
+    /// The predicted class.
+    pub label: String,
+    /// Calibration rows (one a group) that are predicted as it.
+    pub samples: usize,
+    /// The thresholds.
+    pub thresholds: TierThresholds,
+    /// How the first tier's threshold came about.
+    pub answer: TierFit,
+    /// How the second tier's threshold came about.
+    pub suggest: TierFit,
 }
 
 impl AbstainPolicy {
@@ -109,62 +168,155 @@ impl AbstainPolicy {
     ///
     /// # Errors
     /// [`Error::Range`] or [`Error::Count`] for an impossible configuration; [`Error::Split`] where the
-    /// calibrator was fitted on another split of the data, so that its rows may be among these; and as
-    /// [`Calibrator::calibrate`].
+    /// calibrator was fitted on another split of the data, so that its rows may be among these;
+    /// [`Error::ClassGrids`] where thresholds by class are asked for and the grid has no candidates by class;
+    /// and as [`Calibrate::calibrate`].
     pub fn fit(
         calibration: &Predictions<Calibration>,
-        calibrator: &Calibrator,
+        calibrator: &impl Calibrate,
         grid: &ThresholdGrid,
         config: &AbstainConfig,
     ) -> Result<Self, Error> {
         config.validate()?;
-        if let Calibrator::Temperature(scaling) = calibrator
-            && scaling.fitted_on.split_hash != calibration.split_hash()
+        if let Some(fitted_on) = calibrator.fitted_on()
+            && fitted_on.split_hash != calibration.split_hash()
         {
             return Err(Error::Split {
                 what: "calibration predictions",
                 got: calibration.split_hash().to_owned(),
-                expected: scaling.fitted_on.split_hash.clone(),
+                expected: fitted_on.split_hash.clone(),
             });
         }
         let rows = calibration.one_row_per_group();
         let probabilities = calibrator.calibrate(&rows)?;
         let scores = TierScores::new(&probabilities, rows.targets())?;
-
-        let delta = config.delta;
-        let points: Vec<_> = grid.answer().iter().map(|candidate| candidate.answer).collect();
-        let answer = fixed_sequence(&points, rows.len(), config.answer_risk, delta, delta, |threshold| {
-            scores.answered(threshold)
-        })?;
-
-        // The second tier's rows depend on the first tier's threshold, which was searched for, so each of its
-        // possible values, "none" included, has its own chain and its share of δ.
-        let choices = grid.answer().len() + 1;
-        let chosen =
-            grid.answer().iter().find(|candidate| Some(candidate.answer.threshold) == answer.threshold);
-        let chain = chosen.map_or(grid.suggest_alone(), |candidate| &candidate.suggest);
-        let level = delta / choices as f64;
-        let suggest = fixed_sequence(chain, rows.len(), config.suggest_risk, delta, level, |threshold| {
-            scores.suggested(answer.threshold, threshold)
-        })?;
-
-        let thresholds = TierThresholds::new(answer.threshold, SuggestScore::Top3Mass, suggest.threshold)?;
-        let expected = TierTable::new(&thresholds, &probabilities, rows.targets(), rows.labels(), delta)?;
+        let (thresholds, answer, suggest) = choose(&scores, grid, config, config.delta)?;
+        let by_class = match config.scope {
+            ThresholdScope::All => None,
+            ThresholdScope::PredictedClass => {
+                Some(choose_by_class(&scores, &probabilities, rows.labels().names(), grid, config)?)
+            }
+        };
+        let tiers = assign(&thresholds, by_class.as_deref(), &probabilities);
+        let expected = TierTable::of_predictions(&tiers, &probabilities, &rows, config.delta)?;
         Ok(Self {
             thresholds,
-            method: SelectionMethod::FixedSequence,
+            method: config.method,
             config: *config,
             fitted_on: FittedOn::new(&rows),
             answer,
             suggest,
             expected,
+            by_class,
         })
     }
 
-    /// The tier of one row of calibrated probabilities, shape `[C]`.
+    /// The tier of one row of calibrated probabilities, shape `[C]`. A row with NaN refers.
     pub fn decide(&self, row: &[f64]) -> Tier {
-        self.thresholds.tier(row)
+        tier(&self.thresholds, self.by_class.as_deref(), row)
     }
+
+    /// The tier of every row, shape `[N]`.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] for another number of classes than that of the fit.
+    pub fn assign(&self, probabilities: &Probabilities) -> Result<Vec<Tier>, Error> {
+        check_classes("probabilities", probabilities.num_classes(), self.expected.classes.len())?;
+        Ok(assign(&self.thresholds, self.by_class.as_deref(), probabilities))
+    }
+
+    /// Coverage and risk of the tiers on test predictions after calibration, one row a lesion or patient
+    /// ([`Predictions::one_row_per_group`]): the unit in which the policy promises its risks. Intervals are
+    /// exact, of miscoverage `alpha`.
+    ///
+    /// # Errors
+    /// As [`Calibrate::calibrate`], [`AbstainPolicy::assign`] and [`TierTable::new`].
+    pub fn evaluate(
+        &self,
+        calibrator: &impl Calibrate,
+        test: &Predictions<Test>,
+        alpha: f64,
+    ) -> Result<TierTable, Error> {
+        let rows = test.one_row_per_group();
+        let probabilities = calibrator.calibrate(&rows)?;
+        TierTable::of_predictions(&self.assign(&probabilities)?, &probabilities, &rows, alpha)
+    }
+}
+
+/// The tier of one row by the thresholds of its predicted class, or by those for all.
+fn tier(shared: &TierThresholds, by_class: Option<&[ClassPolicy]>, row: &[f64]) -> Tier {
+    let Some(by_class) = by_class else { return shared.tier(row) };
+    let mut predicted = 0;
+    for (class, p) in row.iter().enumerate() {
+        if *p > row[predicted] {
+            predicted = class;
+        }
+    }
+    by_class.get(predicted).map_or(Tier::Refer, |policy| policy.thresholds.tier(row))
+}
+
+fn assign(
+    shared: &TierThresholds,
+    by_class: Option<&[ClassPolicy]>,
+    probabilities: &Probabilities,
+) -> Vec<Tier> {
+    probabilities.view().rows().into_iter().map(|row| tier(shared, by_class, &row.to_vec())).collect()
+}
+
+/// Thresholds whose risks each hold with probability 1 − `delta`, and how they came about.
+fn choose(
+    scores: &TierScores,
+    grid: &ThresholdGrid,
+    config: &AbstainConfig,
+    delta: f64,
+) -> Result<(TierThresholds, TierFit, TierFit), Error> {
+    let select =
+        |points: &[GridPoint], risk: f64, level: f64, outcome: &dyn Fn(f64) -> (usize, usize)| match config
+            .method
+        {
+            SelectionMethod::FixedSequence => {
+                fixed_sequence(points, scores.confidence.len(), risk, delta, level, outcome)
+            }
+            SelectionMethod::BonferroniClopperPearson => bonferroni(points, risk, delta, level, outcome),
+        };
+    let points: Vec<_> = grid.answer().iter().map(|candidate| candidate.answer).collect();
+    let answer = select(&points, config.answer_risk, delta, &|threshold| scores.answered(threshold))?;
+
+    // The second tier's rows depend on the first tier's threshold, which was searched for, so each of its
+    // possible values, "none" included, has its own chain and its share of δ.
+    let choices = grid.answer().len() + 1;
+    let chosen = grid.answer().iter().find(|candidate| Some(candidate.answer.threshold) == answer.threshold);
+    let chain = chosen.map_or(grid.suggest_alone(), |candidate| &candidate.suggest);
+    let level = delta / choices as f64;
+    let suggest = select(chain, config.suggest_risk, level, &|threshold| {
+        scores.suggested(answer.threshold, threshold)
+    })?;
+    let thresholds = TierThresholds::new(answer.threshold, SuggestScore::Top3Mass, suggest.threshold)?;
+    Ok((thresholds, answer, suggest))
+}
+
+/// The same for the rows of each predicted class, with δ divided over the classes. Which class is predicted
+/// depends on no label, so the rows of one class are a sample of the population's rows of that class.
+fn choose_by_class(
+    scores: &TierScores,
+    probabilities: &Probabilities,
+    labels: &[String],
+    grid: &ThresholdGrid,
+    config: &AbstainConfig,
+) -> Result<Vec<ClassPolicy>, Error> {
+    let (got, expected) = (grid.by_class().len(), labels.len());
+    if got != expected {
+        return Err(Error::ClassGrids { got, expected });
+    }
+    let predicted = probabilities.predicted();
+    let delta = config.delta / labels.len() as f64;
+    let of_class = |(class, label): (usize, &String)| {
+        let scores = scores.filtered(|row| predicted[row] == class);
+        let (thresholds, answer, suggest) = choose(&scores, &grid.by_class()[class], config, delta)?;
+        let samples = scores.confidence.len();
+        Ok(ClassPolicy { label: label.clone(), samples, thresholds, answer, suggest })
+    };
+    labels.iter().enumerate().map(of_class).collect()
 }
 
 /// What the tests count.
@@ -186,6 +338,16 @@ impl TierScores {
             wrong: misses(1)?,
             missing: misses(probabilities.num_classes().min(3))?,
         })
+    }
+
+    fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.confidence.len()).filter(|&row| keep(row)).collect();
+        Self {
+            confidence: rows.iter().map(|&row| self.confidence[row]).collect(),
+            mass: rows.iter().map(|&row| self.mass[row]).collect(),
+            wrong: rows.iter().map(|&row| self.wrong[row]).collect(),
+            missing: rows.iter().map(|&row| self.missing[row]).collect(),
+        }
     }
 
     /// Rows and wrong ones with a confidence of at least `threshold`.

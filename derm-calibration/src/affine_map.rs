@@ -64,7 +64,7 @@ impl AffineMap {
     pub(crate) fn softmax(
         &self,
         argument: &'static str,
-        scores: ArrayView2<'_, f64>,
+        scores: &ArrayView2<'_, f64>,
     ) -> Result<Probabilities, Error> {
         let classes = self.intercept.len();
         check_classes(argument, scores.ncols(), classes)?;

@@ -255,10 +255,8 @@ pub fn reliability(
     let of_problem = |(class, problem): (usize, Problem)| {
         let (confidence, correct): (Vec<f64>, Vec<bool>) =
             problem.rows.iter().map(|row| (row.confidence, row.correct)).unzip();
-        let table = match confidence.is_empty() {
-            true => None,
-            false => Some(ReliabilityTable::new(&confidence, &correct, binning)?),
-        };
+        let some = !confidence.is_empty();
+        let table = some.then(|| ReliabilityTable::new(&confidence, &correct, binning)).transpose()?;
         let (class, weight) = match notion {
             CalibrationNotion::Confidence => (None, 1.0),
             CalibrationNotion::TopLabel => (Some(class), confidence.len() as f64 / targets.len() as f64),

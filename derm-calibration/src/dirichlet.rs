@@ -60,7 +60,7 @@ impl DirichletCalibration {
     /// [`Error::Classes`] for another number of classes than that of the fit.
     pub fn apply_probabilities(&self, probabilities: &Probabilities) -> Result<Probabilities, Error> {
         let logarithms = probabilities.view().mapv(|p| p.ln().max(LN_FLOOR));
-        self.map.softmax("probabilities", logarithms.view())
+        self.map.softmax("probabilities", &logarithms.view())
     }
 }
 
@@ -99,6 +99,7 @@ impl Calibrate for DirichletCalibration {
     }
 
     fn apply(&self, logits: &Logits) -> Result<Probabilities, Error> {
-        self.map.softmax("logits", logits.log_softmax().mapv(|ln_p| ln_p.max(LN_FLOOR)).view())
+        let logarithms = logits.log_softmax().mapv(|ln_p| ln_p.max(LN_FLOOR));
+        self.map.softmax("logits", &logarithms.view())
     }
 }

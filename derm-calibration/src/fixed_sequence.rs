@@ -31,10 +31,11 @@ pub struct TestedThreshold {
 pub struct TierFit {
     /// The risk that must not be exceeded.
     pub target_risk: f64,
-    /// Probability, over calibration sets, that the chosen threshold exceeds it.
+    /// Probability, over calibration sets, that the chosen threshold exceeds it: the policy's δ, or for one of
+    /// C predicted classes δ/C.
     pub delta: f64,
-    /// The level that all tests of this tier share: δ, or for the second tier δ over the number of first-tier
-    /// choices.
+    /// The level that all tests of this tier share: `delta`, or for the second tier `delta` over the number of
+    /// first-tier choices.
     pub level: f64,
     /// The chosen threshold; `None` where the tier stays empty.
     pub threshold: Option<f64>,
@@ -45,11 +46,28 @@ pub struct TierFit {
     /// Their share; `None` for an empty tier.
     pub observed_risk: Option<f64>,
     /// Where the tier stays empty though there were candidates: the smallest target that the same tests would
-    /// have certified, the bound of the first of them. It tells how far off the target is; it is no
-    /// guarantee, since it was read off the data.
+    /// have certified, in a fixed sequence the bound of the first of them, else the smallest bound. It tells
+    /// how far off the target is; in a fixed sequence it is no guarantee, since it was read off the data.
     pub smallest_certifiable_risk: Option<f64>,
     /// The tests in their order.
     pub tested: Vec<TestedThreshold>,
+}
+
+impl TierFit {
+    /// An empty tier before any test.
+    pub(crate) fn untested(target_risk: f64, delta: f64, level: f64) -> Self {
+        Self {
+            target_risk,
+            delta,
+            level,
+            threshold: None,
+            count: 0,
+            errors: 0,
+            observed_risk: None,
+            smallest_certifiable_risk: None,
+            tested: Vec::new(),
+        }
+    }
 }
 
 /// Fixed-sequence testing of "the risk at this threshold exceeds the target", from the most certain rows
@@ -73,17 +91,7 @@ pub(crate) fn fixed_sequence(
     level: f64,
     outcome: impl Fn(f64) -> (usize, usize),
 ) -> Result<TierFit, Error> {
-    let mut fit = TierFit {
-        target_risk,
-        delta,
-        level,
-        threshold: None,
-        count: 0,
-        errors: 0,
-        observed_risk: None,
-        smallest_certifiable_risk: None,
-        tested: Vec::new(),
-    };
+    let mut fit = TierFit::untested(target_risk, delta, level);
     for &GridPoint { threshold, .. } in &points[first_tested(points, samples, target_risk, level)?..] {
         let (count, errors) = outcome(threshold);
         let risk_upper_bound = if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, level)? };

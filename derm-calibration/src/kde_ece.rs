@@ -63,13 +63,12 @@ pub fn kde_ece(confidence: &[f64], correct: &[bool], bandwidth: Bandwidth) -> Re
 
 impl Bandwidth {
     pub(crate) fn validate(self) -> Result<(), Error> {
-        if let Self::Fixed(h) = self {
-            if !(MIN_BANDWIDTH..=1.0).contains(&h) {
-                let expected = "a number from 0.005 to 1";
-                return Err(Error::Range { argument: "bandwidth", value: h, expected });
+        match self {
+            Self::Fixed(value) if !(MIN_BANDWIDTH..=1.0).contains(&value) => {
+                Err(Error::Range { argument: "bandwidth", value, expected: "a number from 0.005 to 1" })
             }
+            Self::Scott | Self::Fixed(_) => Ok(()),
         }
-        Ok(())
     }
 
     fn width(self, confidence: &[f64]) -> f64 {

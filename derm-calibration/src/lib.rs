@@ -3,10 +3,12 @@
 mod abstain;
 mod affine_map;
 mod beta;
+mod bonferroni;
 mod calibrate;
 mod calibration_error;
 mod calibrator;
 mod calibrator_config;
+mod calibrator_selection;
 mod conformal;
 mod dirichlet;
 mod error;
@@ -20,6 +22,7 @@ mod matrix_scaling;
 mod newton;
 mod odir;
 mod one_vs_rest;
+mod operating_point;
 mod platt;
 mod record;
 mod risk_coverage;
@@ -32,7 +35,7 @@ mod tier;
 mod tier_table;
 mod vector_scaling;
 
-pub use abstain::{AbstainConfig, AbstainPolicy, SelectionMethod};
+pub use abstain::{AbstainConfig, AbstainPolicy, ClassPolicy, SelectionMethod, ThresholdScope};
 pub use affine_map::AffineMap;
 pub use beta::{BetaCalibration, BetaConfig, BetaMap, BetaVariant};
 pub use calibrate::{Calibrate, CalibratorInput, FitCalibrator};
@@ -42,6 +45,9 @@ pub use calibration_error::{
 };
 pub use calibrator::Calibrator;
 pub use calibrator_config::CalibratorConfig;
+pub use calibrator_selection::{
+    CalibratorSelection, CandidateScore, SelectionConfig, SelectionRule, select_calibrator,
+};
 pub use conformal::{
     ClusterConfig, Conditioning, ConformalConfig, ConformalPredictor, ConformalQuantile, ConformalRule,
     ConformalScore, ConformalTable, EmptySets, Partition, PredictionSets, Randomization, SetCoverage,
@@ -58,6 +64,7 @@ pub use matrix_scaling::{MatrixConfig, MatrixScaling};
 pub use newton::{Convergence, StoppingRule};
 pub use odir::Odir;
 pub use one_vs_rest::{BinaryMap, Odds, OneVsRest};
+pub use operating_point::{OperatingPoint, OperatingPointConfig, OperatingPointOutcome, ReferredRows};
 pub use platt::{PlattConfig, PlattMap, PlattScaling, PlattTargets};
 pub use record::CalibrationRecord;
 pub use risk_coverage::{Aurc, RiskCoverage};
@@ -66,5 +73,5 @@ pub use smooth_ece::{MIN_SIGMA, SmoothEce, SmoothReliabilityPoint, smooth_ece, s
 pub use temperature::{TemperatureBound, TemperatureConfig, TemperatureScaling};
 pub use threshold_grid::{AnswerCandidate, GridPoint, ThresholdGrid};
 pub use tier::{SuggestScore, Tier, TierThresholds, top3_mass};
-pub use tier_table::{ClassTiers, TierOutcome, TierTable};
+pub use tier_table::{ClassTiers, SubgroupTiers, TierOutcome, TierTable};
 pub use vector_scaling::{VectorConfig, VectorScaling};

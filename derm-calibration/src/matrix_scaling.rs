@@ -88,6 +88,6 @@ impl Calibrate for MatrixScaling {
     }
 
     fn apply(&self, logits: &Logits) -> Result<Probabilities, Error> {
-        self.map.softmax("logits", logits.view())
+        self.map.softmax("logits", &logits.view())
     }
 }

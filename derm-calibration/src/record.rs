@@ -65,6 +65,20 @@ impl CalibrationRecord {
         abstain: &AbstainConfig,
     ) -> Result<Self, Error> {
         let calibrator = Calibrator::Temperature(TemperatureScaling::fit(validation, temperature)?);
+        Self::fit_with(calibrator, validation, calibration, abstain)
+    }
+
+    /// The same around a calibrator that is there already: any, say the one that
+    /// [`select_calibrator`](crate::select_calibrator) chose.
+    ///
+    /// # Errors
+    /// As [`ThresholdGrid::from_validation`] and [`AbstainPolicy::fit`].
+    pub fn fit_with(
+        calibrator: Calibrator,
+        validation: &Predictions<Validation>,
+        calibration: &Predictions<Calibration>,
+        abstain: &AbstainConfig,
+    ) -> Result<Self, Error> {
         abstain.validate()?;
         let (answer_steps, suggest_steps) = (abstain.answer_steps, abstain.suggest_steps);
         let grid = ThresholdGrid::from_validation(validation, &calibrator, answer_steps, suggest_steps)?;
@@ -75,10 +89,10 @@ impl CalibrationRecord {
     /// The calibrated probabilities and the tier of each row of `logits` [N, C].
     ///
     /// # Errors
-    /// As [`Calibrator::apply`].
+    /// As [`Calibrator::apply`] and [`AbstainPolicy::assign`].
     pub fn decide(&self, logits: &Logits) -> Result<(Probabilities, Vec<Tier>), Error> {
         let probabilities = self.calibrator.apply(logits)?;
-        let tiers = self.abstain.thresholds.assign(&probabilities);
+        let tiers = self.abstain.assign(&probabilities)?;
         Ok((probabilities, tiers))
     }
 
@@ -86,8 +100,8 @@ impl CalibrationRecord {
     /// of miscoverage `alpha`.
     ///
     /// # Errors
-    /// As [`TierTable::evaluate`].
+    /// As [`AbstainPolicy::evaluate`].
     pub fn evaluate(&self, test: &Predictions<Test>, alpha: f64) -> Result<TierTable, Error> {
-        TierTable::evaluate(&self.abstain.thresholds, &self.calibrator, test, alpha)
+        self.abstain.evaluate(&self.calibrator, test, alpha)
     }
 }

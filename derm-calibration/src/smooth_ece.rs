@@ -174,7 +174,7 @@ pub(crate) fn check_binary(confidence: &[f64], correct: &[bool]) -> Result<(), E
 
 /// `a_k = (1/N) Σ_i w_i cos(kπ c_i)`, as many of them as have been asked for.
 struct CosineSeries {
-    /// 2 cos(π c_i), and w_i/N times the cosines of the last two k.
+    /// `2 cos(π c_i)`, and `w_i / N` times the cosines of the last two k.
     rows: Vec<[f64; 3]>,
     coefficients: Vec<f64>,
 }

@@ -45,7 +45,7 @@ impl Design {
     }
 
     /// `(1/N) Σ_i w_i x_i x_iᵀ` of the features of class `class`.
-    fn moments(&self, class: usize, weights: ArrayView1<'_, f64>) -> Array2<f64> {
+    fn moments(&self, class: usize, weights: &ArrayView1<'_, f64>) -> Array2<f64> {
         let rows = weights.len() as f64;
         match self {
             Self::Full(features) => {
@@ -129,7 +129,7 @@ impl Objective for SoftmaxLikelihood<'_> {
     fn blocks(&self) -> Vec<Array2<f64>> {
         let of_class = |class: usize| {
             let weights: Array1<f64> = self.probabilities.column(class).mapv(|p| p * (1.0 - p));
-            let mut block = self.design.moments(class, weights.view());
+            let mut block = self.design.moments(class, &weights.view());
             let mut diagonal = block.diag_mut();
             diagonal += &self.penalty.row(class);
             block

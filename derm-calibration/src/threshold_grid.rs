@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::check_closed_unit;
 use crate::tier::top3_mass;
-use crate::{Calibrator, Error};
+use crate::{Calibrate, Error};
 
 /// A threshold that may be chosen, and how much it is expected to let through.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct AnswerCandidate {
 pub struct ThresholdGrid {
     answer: Vec<AnswerCandidate>,
     suggest_alone: Vec<GridPoint>,
+    /// For each predicted class a grid of its own, without any further ones; none where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by_class: Vec<ThresholdGrid>,
 }
 
 impl ThresholdGrid {
@@ -61,17 +64,17 @@ impl ThresholdGrid {
                 last = point.threshold;
             }
         }
-        Ok(Self { answer, suggest_alone })
+        Ok(Self { answer, suggest_alone, by_class: Vec::new() })
     }
 
     /// A grid from the validation rows, one a group, after calibration; see
     /// [`ThresholdGrid::from_probabilities`].
     ///
     /// # Errors
-    /// As [`Calibrator::calibrate`] and [`ThresholdGrid::from_probabilities`].
+    /// As [`Calibrate::calibrate`] and [`ThresholdGrid::from_probabilities`].
     pub fn from_validation(
         validation: &Predictions<Validation>,
-        calibrator: &Calibrator,
+        calibrator: &impl Calibrate,
         answer_steps: usize,
         suggest_steps: usize,
     ) -> Result<Self, Error> {
@@ -81,7 +84,8 @@ impl ThresholdGrid {
 
     /// A grid from calibrated probabilities of rows that are not the calibration rows: the confidences that
     /// the most certain 1/`answer_steps`, 2/`answer_steps`, … of them reach, the last being 0; and for each
-    /// the same quantiles, in `suggest_steps`, of the top-3 mass among the rows below it.
+    /// the same quantiles, in `suggest_steps`, of the top-3 mass among the rows below it. The rows predicted as
+    /// each class give the grids by class in the same way; a class that is never predicted has no candidate.
     ///
     /// # Errors
     /// [`Error::Count`] where there are no steps.
@@ -95,6 +99,20 @@ impl ThresholdGrid {
                 return Err(Error::Count { argument, value, minimum: 1 });
             }
         }
+        let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); reference.num_classes()];
+        for (row, class) in reference.predicted().into_iter().enumerate() {
+            rows_of[class].push(row);
+        }
+        let of_class = |rows: &Vec<usize>| match rows.as_slice() {
+            [] => Self::new(Vec::new(), Vec::new()),
+            rows => Self::of_rows(&reference.select(rows)?, answer_steps, suggest_steps),
+        };
+        let by_class = rows_of.iter().map(of_class).collect::<Result<Vec<Self>, Error>>()?;
+        Ok(Self::of_rows(reference, answer_steps, suggest_steps)?.with_classes(by_class))
+    }
+
+    /// The grid of these rows, without any by class.
+    fn of_rows(reference: &Probabilities, answer_steps: usize, suggest_steps: usize) -> Result<Self, Error> {
         let confidence = reference.confidence();
         let mass: Vec<f64> =
             reference.view().rows().into_iter().map(|row| top3_mass(&row.to_vec())).collect();
@@ -107,6 +125,19 @@ impl ThresholdGrid {
         let answer = answer.collect();
         let suggest_alone = quantile_chain(mass.clone(), suggest_steps, confidence.len());
         Self::new(answer, suggest_alone)
+    }
+
+    /// Adds a grid for each predicted class, in the order of the classes, for
+    /// [`ThresholdScope::PredictedClass`](crate::ThresholdScope::PredictedClass). Expected shares are those
+    /// among the rows that are predicted as the class. What such a grid holds by class itself is dropped.
+    pub fn with_classes(mut self, by_class: Vec<Self>) -> Self {
+        self.by_class = by_class.into_iter().map(|grid| Self { by_class: Vec::new(), ..grid }).collect();
+        self
+    }
+
+    /// The grid of each predicted class; none where there is none.
+    pub fn by_class(&self) -> &[Self] {
+        &self.by_class
     }
 
     /// The candidates of the first tier, largest confidence first.

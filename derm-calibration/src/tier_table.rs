@@ -1,8 +1,11 @@
-use derm_core::{LabelMap, Predictions, Probabilities, Test};
+use std::collections::BTreeMap;
+
+use derm_core::{LabelMap, Predictions, Probabilities, Role, Test};
 use derm_metrics::{Interval, clopper_pearson, top_k_hits};
 use serde::{Deserialize, Serialize};
 
-use crate::{Calibrator, Error, Tier, TierThresholds};
+use crate::error::check_length;
+use crate::{Calibrate, Error, Tier, TierThresholds};
 
 /// One tier on a set of rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +52,26 @@ pub struct ClassTiers {
     pub missing_suggestions: usize,
 }
 
+/// Where the rows of one subgroup (a skin type, a sex, a site) go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubgroupTiers {
+    /// The column.
+    pub column: String,
+    /// Its value; empty where it is unknown.
+    pub value: String,
+    /// Number of rows, at least 1.
+    pub count: usize,
+    /// Number of them in each tier, in the order of [`Tier::ALL`].
+    pub in_tier: [usize; 3],
+    /// Share of them in each tier.
+    pub coverage: [f64; 3],
+    /// Rows in [`Tier::Answer`] that are answered wrongly.
+    pub wrong_answers: usize,
+    /// Rows in [`Tier::SuggestTop3`] whose class is not among the three.
+    pub missing_suggestions: usize,
+}
+
 /// How often each tier is used and how often it is wrong. Rows are taken as independent, so they should be
 /// one a lesion or patient: [`TierTable::evaluate`] sees to that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +85,9 @@ pub struct TierTable {
     pub tiers: [TierOutcome; 3],
     /// The classes in the order of the labels.
     pub classes: Vec<ClassTiers>,
+    /// The subgroups by column and value; none where the rows have no such column.
+    #[serde(default)]
+    pub subgroups: Vec<SubgroupTiers>,
 }
 
 impl TierTable {
@@ -77,17 +103,34 @@ impl TierTable {
         labels: &LabelMap,
         alpha: f64,
     ) -> Result<Self, Error> {
+        let tiers = thresholds.assign(probabilities);
+        Self::from_tiers(&tiers, probabilities, targets, labels, &BTreeMap::new(), alpha)
+    }
+
+    /// The table of rows whose `tiers` `[N]` are known, with their `subgroups` by column (each `[N]`).
+    ///
+    /// # Errors
+    /// As [`TierTable::new`]; [`Error::Value`] for a column of another length.
+    pub fn from_tiers(
+        tiers: &[Tier],
+        probabilities: &Probabilities,
+        targets: &[usize],
+        labels: &LabelMap,
+        subgroups: &BTreeMap<String, Vec<String>>,
+        alpha: f64,
+    ) -> Result<Self, Error> {
         let (got, expected) = (probabilities.num_classes(), labels.num_classes());
         if got != expected {
             return Err(derm_metrics::Error::Classes { got, expected }.into());
         }
+        check_length("tiers", tiers.len(), probabilities.num_samples())?;
         let k = got.min(3);
         let in_top3 = top_k_hits(probabilities, targets, k)?;
         let predicted = probabilities.predicted();
         let mut counts = [[0_usize; 3]; 3];
         let mut classes: Vec<ClassTiers> =
             labels.names().iter().map(|label| ClassTiers::empty(label)).collect();
-        for (row, tier) in thresholds.assign(probabilities).into_iter().enumerate() {
+        for (row, &tier) in tiers.iter().enumerate() {
             let correct = predicted[row] == targets[row];
             let of_tier = &mut counts[tier.index()];
             of_tier[0] += 1;
@@ -107,22 +150,50 @@ impl TierTable {
             let [in_tier, correct, top3_correct] = counts[tier.index()];
             TierOutcome::new(tier, count, in_tier, correct, top3_correct, alpha)
         });
-        Ok(Self { count, alpha, tiers: [answer?, suggest?, refer?], classes })
+        let mut of_value: BTreeMap<(&str, &str), SubgroupTiers> = BTreeMap::new();
+        for (column, values) in subgroups {
+            check_length("subgroup column", values.len(), count)?;
+            for (row, value) in values.iter().enumerate() {
+                let tier = tiers[row];
+                let subgroup =
+                    of_value.entry((column, value)).or_insert_with(|| SubgroupTiers::empty(column, value));
+                subgroup.count += 1;
+                subgroup.in_tier[tier.index()] += 1;
+                subgroup.wrong_answers += usize::from(tier == Tier::Answer && predicted[row] != targets[row]);
+                subgroup.missing_suggestions += usize::from(tier == Tier::SuggestTop3 && !in_top3[row]);
+            }
+        }
+        let mut subgroups: Vec<SubgroupTiers> = of_value.into_values().collect();
+        for subgroup in &mut subgroups {
+            subgroup.coverage = subgroup.in_tier.map(|rows| rows as f64 / subgroup.count as f64);
+        }
+        Ok(Self { count, alpha, tiers: [answer?, suggest?, refer?], classes, subgroups })
+    }
+
+    /// The table of a whole set of predictions, subgroup columns included.
+    pub(crate) fn of_predictions<R: Role>(
+        tiers: &[Tier],
+        probabilities: &Probabilities,
+        rows: &Predictions<R>,
+        alpha: f64,
+    ) -> Result<Self, Error> {
+        Self::from_tiers(tiers, probabilities, rows.targets(), rows.labels(), rows.subgroups(), alpha)
     }
 
     /// The tiers on test predictions after calibration, one row a lesion or patient
     /// ([`Predictions::one_row_per_group`]): the unit in which the policy promises its risks.
     ///
     /// # Errors
-    /// As [`Calibrator::calibrate`] and [`TierTable::new`].
+    /// As [`Calibrate::calibrate`] and [`TierTable::new`].
     pub fn evaluate(
         thresholds: &TierThresholds,
-        calibrator: &Calibrator,
+        calibrator: &impl Calibrate,
         test: &Predictions<Test>,
         alpha: f64,
     ) -> Result<Self, Error> {
         let rows = test.one_row_per_group();
-        Self::new(thresholds, &calibrator.calibrate(&rows)?, rows.targets(), rows.labels(), alpha)
+        let probabilities = calibrator.calibrate(&rows)?;
+        Self::of_predictions(&thresholds.assign(&probabilities), &probabilities, &rows, alpha)
     }
 
     /// The outcome of one tier.
@@ -169,6 +240,20 @@ impl ClassTiers {
             count: 0,
             in_tier: [0; 3],
             coverage: None,
+            wrong_answers: 0,
+            missing_suggestions: 0,
+        }
+    }
+}
+
+impl SubgroupTiers {
+    fn empty(column: &str, value: &str) -> Self {
+        Self {
+            column: column.to_owned(),
+            value: value.to_owned(),
+            count: 0,
+            in_tier: [0; 3],
+            coverage: [0.0; 3],
             wrong_answers: 0,
             missing_suggestions: 0,
         }
