@@ -1,4 +1,4 @@
-//! Bootstrap, AUROC and DeLong at the size of a 25-class test set of 15,561 photographs.
+//! Bootstrap, AUROC and `DeLong` at the size of a 25-class test set of 15,561 photographs.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::hint::black_box;
@@ -46,20 +46,19 @@ fn predictions() -> (Probabilities, Vec<usize>) {
 
 fn metrics(criterion: &mut Criterion) {
     let (p, y) = predictions();
-    let rows = criterion;
-    rows.bench_function("auroc_ovr_macro_15561x25", |bencher| {
+    criterion.bench_function("auroc_ovr_macro_15561x25", |bencher| {
         bencher.iter(|| averaged_auroc_ovr(black_box(&p), black_box(&y), ClassAverage::Macro).unwrap());
     });
-    rows.bench_function("auroc_ovo_15561x25", |bencher| {
+    criterion.bench_function("auroc_ovo_15561x25", |bencher| {
         bencher.iter(|| auroc_ovo(black_box(&p), black_box(&y)).unwrap());
     });
-    rows.bench_function("average_precision_macro_15561x25", |bencher| {
+    criterion.bench_function("average_precision_macro_15561x25", |bencher| {
         bencher
             .iter(|| averaged_average_precision(black_box(&p), black_box(&y), ClassAverage::Macro).unwrap());
     });
     let labels: Vec<bool> = y.iter().map(|&target| target == 0).collect();
     let (first, second) = (p.view().column(0).to_vec(), p.view().column(1).to_vec());
-    rows.bench_function("delong_15561", |bencher| {
+    criterion.bench_function("delong_15561", |bencher| {
         bencher.iter(|| delong(black_box(&first), black_box(&second), &labels, 0.05).unwrap());
     });
 }

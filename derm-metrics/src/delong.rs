@@ -34,7 +34,7 @@ pub struct DeLong {
 /// [`Error::Range`] unless `alpha` is in (0, 1).
 ///
 /// # Source
-/// DeLong, DeLong and Clarke-Pearson 1988, by the midranks of Sun and Xu 2014.
+/// `DeLong`, `DeLong` and Clarke-Pearson 1988, by the midranks of Sun and Xu 2014.
 ///
 /// ```
 /// let labels = [true, true, true, false, false, false];

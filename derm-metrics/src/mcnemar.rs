@@ -5,7 +5,7 @@ use statrs::function::gamma::ln_gamma;
 use crate::error::{check_length, check_not_empty};
 use crate::{Error, normal};
 
-/// McNemar's test of whether two models are right equally often on the same rows.
+/// `McNemar`'s test of whether two models are right equally often on the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
     /// Rows on which the first is right and the second wrong.
@@ -32,7 +32,7 @@ pub struct McNemar {
 /// [`Error::Value`] for no rows or other lengths.
 ///
 /// # Source
-/// McNemar 1947, Edwards 1948; mid-p: Fagerland, Lydersen and Laake 2013. statsmodels `mcnemar`.
+/// `McNemar` 1947, Edwards 1948; mid-p: Fagerland, Lydersen and Laake 2013. statsmodels `mcnemar`.
 ///
 /// ```
 /// let first = [true, true, true, true, true, true, false];

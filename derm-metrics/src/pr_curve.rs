@@ -1,11 +1,11 @@
 use derm_core::Probabilities;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Error;
 use crate::ranked_rows::{RankedRows, check_scores, class_scores};
 
 /// One point of a precision-recall curve: what deciding "positive" at a score of `threshold` or more does.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PrPoint {
     /// The threshold, one of the scores.
     pub threshold: f64,
@@ -32,7 +32,7 @@ pub struct PrPoint {
 /// assert_eq!(PrCurve::new(&scores, &[false; 3])?, None);
 /// # Ok::<(), derm_metrics::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PrCurve {
     points: Vec<PrPoint>,
 }

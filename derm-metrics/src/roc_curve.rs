@@ -9,7 +9,7 @@ use crate::ranked_rows::{RankedRows, check_scores, class_scores};
 const SLACK: f64 = 1e-12;
 
 /// One point of a ROC curve: what deciding "positive" at a score of `threshold` or more does.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RocPoint {
     /// The threshold, one of the scores.
     pub threshold: f64,
@@ -54,7 +54,7 @@ impl DecisionThreshold {
 /// assert_eq!(RocCurve::new(&scores, &[true; 4])?, None);
 /// # Ok::<(), derm_metrics::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RocCurve {
     points: Vec<RocPoint>,
 }

@@ -174,38 +174,29 @@ impl SubgroupTable {
             };
             rows[member.at].metrics = Some(config.metrics.iter().enumerate().map(of_metric).collect());
         }
-        let compared: Vec<usize> =
-            (0..members.len()).filter(|&index| !rows[members[index].at].is_unknown()).collect();
         let of_metric = |(position, &metric): (usize, &Metric)| {
-            let estimates = compared.iter().map(|&index| {
-                let row = &rows[members[index].at];
-                (row.value.as_str(), row.metrics.as_ref().and_then(|metrics| metrics[position].value))
-            });
-            let defined: Vec<(&str, f64)> =
-                estimates.filter_map(|(name, value)| Some((name, value?))).collect();
-            let gap = gap(defined.iter().map(|&(_, value)| Some(value)));
-            // Only the subgroups whose value is in the gap; one that loses it leaves the replicate out.
-            let measured: Vec<usize> = compared
-                .iter()
-                .copied()
-                .filter(|&index| {
-                    let name = rows[members[index].at].value.as_str();
-                    defined.iter().any(|&(of, _)| of == name)
-                })
-                .collect();
-            let gaps: Vec<Option<f64>> = by_replicate
-                .iter()
-                .map(|values| self::gap(measured.iter().map(|&index| values[index][position])))
-                .collect();
-            let worst = worst(&defined, metric.direction());
+            let estimate = |member: &Member| {
+                let row = &rows[member.at];
+                let value = row.metrics.as_ref().and_then(|metrics| metrics[position].value)?;
+                (!row.is_unknown()).then(|| (row.value.clone(), value))
+            };
+            let compared: Vec<Option<(String, f64)>> = members.iter().map(estimate).collect();
+            // A replicate in which one of the compared subgroups has no value has no gap.
+            let of_replicate = |values: &Vec<Vec<Option<f64>>>| {
+                let measured = values.iter().zip(&compared).filter(|(_, compared)| compared.is_some());
+                gap(measured.map(|(values, _)| values[position]))
+            };
+            let replicates: Vec<Option<f64>> = by_replicate.iter().map(of_replicate).collect();
+            let gap = gap(compared.iter().flatten().map(|&(_, value)| Some(value)));
+            let worst = worst(compared.iter().flatten(), metric.direction());
             SubgroupGap {
                 name: metric.to_string(),
                 metric,
                 overall: overall[position],
                 gap,
-                interval: Spread::new(&gaps, config.alpha).shifted(gap),
-                worst: worst.map(|(name, _)| name.to_owned()),
-                worst_value: worst.map(|(_, value)| value),
+                interval: Spread::new(&replicates, config.alpha).shifted(gap),
+                worst: worst.map(|(value, _)| value.clone()),
+                worst_value: worst.map(|&(_, value)| value),
             }
         };
         let gaps = config.metrics.iter().enumerate().map(of_metric).collect();
@@ -236,15 +227,19 @@ fn gap(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (values.len() >= 2).then(|| high - low)
+    (values.len() >= 2).then_some(high - low)
 }
 
-fn worst<'a>(values: &[(&'a str, f64)], direction: Direction) -> Option<(&'a str, f64)> {
+/// The first of the worst values.
+fn worst<'a>(
+    values: impl Iterator<Item = &'a (String, f64)>,
+    direction: Direction,
+) -> Option<&'a (String, f64)> {
     let worse = |a: f64, b: f64| match direction {
         Direction::HigherIsBetter => a < b,
         Direction::LowerIsBetter => a > b,
         Direction::Neither => false,
     };
-    let first = values.first().filter(|_| direction != Direction::Neither)?;
-    Some(values.iter().fold(*first, |worst, &next| if worse(next.1, worst.1) { next } else { worst }))
+    let reduced = values.reduce(|worst, next| if worse(next.1, worst.1) { next } else { worst });
+    reduced.filter(|_| direction != Direction::Neither)
 }

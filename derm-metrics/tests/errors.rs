@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use derm_core::{
-    LabelMap, PredictionColumns, PredictionMetadata, Predictions, Probabilities, ScoreKind, Scores, Test,
-    ValueError, View,
+    LabelMap, PredictionColumns, PredictionMetadata, Predictions, Probabilities, Role, ScoreKind, Scores,
+    Test, Validation, ValueError, View,
 };
 use derm_metrics::{
-    Binning, ConfusionMatrix, Error, Evaluation, EvaluationConfig, Metric, ReliabilityTable, Resamples,
-    accuracy, bootstrap, clopper_pearson, clopper_pearson_upper, ece, nll, top_k_accuracy, wilson,
-    wilson_effective,
+    Acceptance, AgeBands, BinaryCounts, Binning, ClassGroups, ConfusionMatrix, Error, Evaluation,
+    EvaluationConfig, Metric, OperatingPoint, OperatingTarget, OtherScore, PrCurve, ReliabilityTable,
+    Resamples, RocCurve, RunPairing, SeedSummary, SubgroupConfig, SubgroupTable, TwoLevelBootstrap, Units,
+    accuracy, auroc, average_precision, bca, bootstrap, clopper_pearson, clopper_pearson_upper, corp, delong,
+    delong_interval, ece, holm, mcnemar, murphy, nll, top_k_accuracy, wilson, wilson_effective,
 };
 use ndarray::array;
 
@@ -130,6 +132,10 @@ fn an_undefined_metric_has_no_interval() {
 }
 
 fn predictions() -> Predictions<Test> {
+    predictions_of()
+}
+
+fn predictions_of<R: Role>() -> Predictions<R> {
     let metadata = PredictionMetadata {
         task: "diagnosis".into(),
         view: View::Identity,
@@ -189,4 +195,265 @@ fn a_configuration_with_an_unknown_key() {
 fn a_confusion_matrix_that_is_not_square() {
     assert!(serde_json::from_str::<ConfusionMatrix>("[[1, 2], [3]]").is_err());
     assert_eq!(serde_json::from_str::<ConfusionMatrix>("[[1, 2], [3, 4]]").unwrap().total(), 10);
+}
+
+#[test]
+fn scores_that_cannot_be_ranked() {
+    type Ranking = fn(&[f64], &[bool]) -> Result<(), Error>;
+    let rankings: [(&str, Ranking); 9] = [
+        ("auroc", |s, y| auroc(s, y).map(drop)),
+        ("average_precision", |s, y| average_precision(s, y).map(drop)),
+        ("roc", |s, y| RocCurve::new(s, y).map(drop)),
+        ("pr", |s, y| PrCurve::new(s, y).map(drop)),
+        ("delong", |s, y| delong(s, s, y, 0.05).map(drop)),
+        ("delong_interval", |s, y| delong_interval(s, y, 0.05).map(drop)),
+        ("counts", |s, y| BinaryCounts::at_threshold(s, y, 0.5).map(drop)),
+        ("acceptance", |s, y| Acceptance::at_threshold(s, y, 0.5).map(drop)),
+        ("known rate", |s, y| Acceptance::at_known_rate(s, y, 0.95).map(drop)),
+    ];
+    for (name, ranking) in rankings {
+        let empty = ranking(&[], &[]).unwrap_err();
+        assert_eq!(empty, Error::Value(ValueError::Empty { argument: "scores" }), "{name}");
+        let wrong = ranking(&[0.1, 0.2], &[true]).unwrap_err();
+        assert_eq!(
+            wrong,
+            Error::Value(ValueError::Length { argument: "labels", got: 1, expected: 2 }),
+            "{name}"
+        );
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let wrong = ranking(&[0.1, bad], &[true, false]).unwrap_err();
+            assert!(matches!(wrong, Error::Entry { argument: "scores", position: 1, .. }), "{name} {wrong}");
+        }
+    }
+}
+
+#[test]
+fn one_label_has_no_curve_and_no_area() {
+    let (scores, both) = ([0.1, 0.2, 0.3], [true, true, false]);
+    for labels in [[true; 3], [false; 3]] {
+        assert_eq!(auroc(&scores, &labels).unwrap(), None);
+        assert_eq!(RocCurve::new(&scores, &labels).unwrap(), None);
+        assert_eq!(delong(&scores, &scores, &labels, 0.05).unwrap(), None);
+    }
+    // One negative has no variance.
+    assert_eq!(delong_interval(&scores, &both, 0.05).unwrap(), None);
+    assert_eq!(PrCurve::new(&scores, &[false; 3]).unwrap(), None);
+    assert_eq!(average_precision(&scores, &[true; 3]).unwrap(), Some(1.0));
+    assert_eq!(Acceptance::at_known_rate(&scores, &[true; 3], 0.95).unwrap(), None);
+    assert_eq!(Acceptance::at_threshold(&scores, &[false; 3], 0.2).unwrap().false_accept_rate(), None);
+}
+
+#[test]
+fn rates_outside_zero_to_one() {
+    let curve = RocCurve::new(&[0.1, 0.2], &[false, true]).unwrap().unwrap();
+    for bad in [-0.1, 1.1, f64::NAN] {
+        let wrong = curve.sensitivity_at_specificity(bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "min_specificity", .. }));
+        let wrong = curve.specificity_at_sensitivity(bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "min_sensitivity", .. }));
+        let wrong = Acceptance::at_known_rate(&[0.1], &[false], bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "min_rate", .. }));
+    }
+    for bad in [-0.1, 1.0, f64::NAN] {
+        assert!(matches!(curve.partial_area(bad).unwrap_err(), Error::Range { argument: "min_tpr", .. }));
+        let metric = Metric::PartialAuroc { class: 0, min_tpr: bad };
+        let wrong = metric.value(&probabilities(), &TARGETS).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "min_tpr", .. }));
+    }
+    for bad in [f64::NAN, f64::INFINITY] {
+        let wrong = BinaryCounts::at_threshold(&[0.1], &[true], bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "threshold", .. }));
+        let wrong = Acceptance::at_threshold(&[0.1], &[true], bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "threshold", .. }));
+    }
+    assert_eq!(curve.specificity_at_sensitivity(0.0).unwrap().threshold, None);
+}
+
+#[test]
+fn classes_that_are_none() {
+    let p = probabilities();
+    for metric in [
+        Metric::Sensitivity { class: 2 },
+        Metric::Specificity { class: 2 },
+        Metric::PredictedShare { class: 2 },
+        Metric::ClassAuroc { class: 2 },
+        Metric::ClassAveragePrecision { class: 2 },
+        Metric::PartialAuroc { class: 2, min_tpr: 0.8 },
+    ] {
+        let wrong = metric.value(&p, &TARGETS).unwrap_err();
+        assert_eq!(wrong, Error::Count { argument: "class", value: 2, minimum: 0, maximum: 1 }, "{metric}");
+    }
+    assert!(RocCurve::of_class(&p, &TARGETS, 2).is_err());
+    assert!(PrCurve::of_class(&p, &TARGETS, 2).is_err());
+    assert!(OtherScore::Probability { class: 2 }.scores(&p).is_err());
+}
+
+#[test]
+fn forecasts_that_cannot_be() {
+    for bad in [-0.1, 1.1, f64::NAN] {
+        assert!(matches!(corp(&[0.5, bad], &[true, false]).unwrap_err(), Error::Entry { position: 1, .. }));
+        let wrong = murphy(&[0.5, bad], &[true, false], Binning::Uniform { n_bins: 3 }).unwrap_err();
+        assert!(matches!(wrong, Error::Entry { position: 1, .. }));
+    }
+    assert!(corp(&[], &[]).is_err());
+    assert!(corp(&[0.5], &[true, false]).is_err());
+    assert!(murphy(&[0.5], &[true], Binning::EqualMass { n_bins: 0 }).is_err());
+}
+
+#[test]
+fn tests_that_cannot_be() {
+    assert!(mcnemar(&[], &[]).is_err());
+    assert!(mcnemar(&[true], &[true, false]).is_err());
+    assert!(holm(&[], 0.05).is_err());
+    for bad in [-0.1, 1.1, f64::NAN] {
+        let wrong = holm(&[0.5, bad], 0.05).unwrap_err();
+        assert!(matches!(wrong, Error::Entry { argument: "p_values", position: 1, .. }));
+        let wrong = SeedSummary::new(&[0.5], bad).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "alpha", .. }));
+    }
+    let resamples = Resamples::rows(3, 10, 1).unwrap();
+    for alpha in [0.0, 1.0, f64::NAN] {
+        assert!(holm(&[0.5], alpha).is_err());
+        assert!(delong(&[0.1; 4], &[0.1; 4], &[true, true, false, false], alpha).is_err());
+        assert!(delong_interval(&[0.1; 4], &[true, true, false, false], alpha).is_err());
+        assert!(bca(&probabilities(), &TARGETS, &[Metric::Accuracy], &resamples, alpha).is_err());
+    }
+    let other = Resamples::rows(4, 10, 1).unwrap();
+    assert!(bca(&probabilities(), &TARGETS, &[Metric::Accuracy], &other, 0.05).is_err());
+    assert!(SeedSummary::new(&[], 0.05).is_err());
+    assert!(matches!(
+        SeedSummary::new(&[0.1, f64::NAN], 0.05).unwrap_err(),
+        Error::Entry { position: 1, .. }
+    ));
+}
+
+#[test]
+fn recipes_that_cannot_be_compared() {
+    let (p, resamples) = (probabilities(), Resamples::rows(3, 10, 1).unwrap());
+    let two = [p.clone(), p.clone()];
+    let bootstrap = |pairing, alpha| TwoLevelBootstrap { resamples: &resamples, pairing, seed: 1, alpha };
+    let paired = bootstrap(RunPairing::BySeed, 0.05);
+    let wrong = paired.compare(&two[..1], &two, &TARGETS, &[Metric::Accuracy]).unwrap_err();
+    assert_eq!(wrong, Error::Count { argument: "first", value: 1, minimum: 2, maximum: usize::MAX });
+    assert!(paired.compare(&two, &two[..1], &TARGETS, &[Metric::Accuracy]).is_err());
+    let three = [p.clone(), p.clone(), p.clone()];
+    let wrong = paired.compare(&three, &two, &TARGETS, &[Metric::Accuracy]).unwrap_err();
+    assert_eq!(wrong, Error::Count { argument: "second", value: 2, minimum: 3, maximum: 3 });
+    let alone = bootstrap(RunPairing::Independent, 0.05);
+    assert!(alone.compare(&three, &two, &TARGETS, &[Metric::Accuracy]).is_ok());
+    let fewer = [p.clone(), p.select(&[0, 1]).unwrap()];
+    assert!(alone.compare(&two, &fewer, &TARGETS, &[Metric::Accuracy]).is_err());
+    assert!(
+        bootstrap(RunPairing::BySeed, f64::NAN).compare(&two, &two, &TARGETS, &[Metric::Accuracy]).is_err()
+    );
+}
+
+#[test]
+fn strata_that_cannot_be() {
+    assert!(Resamples::stratified(&[], 10, 1).is_err());
+    assert!(Resamples::stratified(&[0], 0, 1).is_err());
+    let wrong = Resamples::stratified_groups(&[0, 1], &["patient", "patient"], 10, 1).unwrap_err();
+    assert_eq!(wrong, Error::MixedUnit { unit: "patient".into(), first: 0, second: 1 });
+    assert_eq!(wrong.to_string(), "unit \"patient\" has rows of class 0 and of class 1: expected one class");
+    assert!(Resamples::stratified_groups(&[0], &["a", "b"], 10, 1).is_err());
+}
+
+#[test]
+fn units_of_other_lengths() {
+    let none: [&str; 0] = [];
+    assert!(matches!(Units::new(&none).unwrap_err(), Error::Value(ValueError::Empty { argument: "groups" })));
+    let units = Units::new(&["a", "a"]).unwrap();
+    assert!(units.mean(&probabilities()).is_err());
+    assert!(units.majority_vote(&probabilities()).is_err());
+    assert!(units.max(&[0.1]).is_err());
+    assert!(matches!(units.max(&[0.1, f64::NAN]).unwrap_err(), Error::Entry { position: 1, .. }));
+    assert!(units.any(&[true]).is_err());
+    assert!(units.targets(&[0]).is_err());
+    assert!(matches!(units.targets(&[0, 1]).unwrap_err(), Error::MixedUnit { .. }));
+}
+
+#[test]
+fn groups_of_classes_that_cannot_be() {
+    let labels = LabelMap::new(["mel", "nv", "bcc"]).unwrap();
+    let from = |groups: &[(&str, &[&str])]| ClassGroups::from_labels(&labels, groups).unwrap_err();
+    let wrong = from(&[("a", &["mel", "nv"]), ("b", &["scc"])]);
+    let known = labels.names().to_vec();
+    assert_eq!(wrong, Error::UnknownName { argument: "classes", name: "scc".into(), known });
+    let wrong = from(&[("a", &["mel", "nv"]), ("b", &["mel", "bcc"])]);
+    assert_eq!(wrong, Error::DuplicateName { argument: "groups", name: "mel".into() });
+    assert_eq!(from(&[("a", &["mel"]), ("b", &["bcc"])]), Error::UngroupedClass { name: "nv".into() });
+    assert_eq!(from(&[("a", &["mel", "nv", "bcc"]), ("b", &[])]), Error::EmptyGroup { group: "b".into() });
+    let wrong = from(&[("a", &["mel"]), ("a", &["nv", "bcc"])]);
+    assert_eq!(wrong, Error::DuplicateName { argument: "names", name: "a".into() });
+    let none: [&str; 0] = [];
+    assert!(ClassGroups::new(none, vec![0]).is_err());
+    assert!(ClassGroups::new(["a"], vec![]).is_err());
+    let wrong = ClassGroups::new(["a"], vec![0, 1]).unwrap_err();
+    assert_eq!(wrong, Error::Count { argument: "class_to_group", value: 1, minimum: 0, maximum: 0 });
+    let three = ClassGroups::new(["a"], vec![0, 0, 0]).unwrap();
+    assert_eq!(three.summed(&probabilities()).unwrap_err(), Error::Classes { got: 2, expected: 3 });
+    let wrong = three.targets(&[0, 3]).unwrap_err();
+    assert_eq!(wrong, Error::Value(ValueError::ClassOutOfRange { row: 1, target: 3, num_classes: 3 }));
+    let text = r#"{"names": ["a", "b"], "class_to_group": [0, 0]}"#;
+    assert!(serde_json::from_str::<ClassGroups>(text).is_err());
+}
+
+#[test]
+fn subgroups_that_cannot_be() {
+    let (p, lesions) = (probabilities(), ["a", "b", "c"]);
+    let table = |values: &[&str], config: &SubgroupConfig| {
+        SubgroupTable::new(values, &lesions, &p, &TARGETS, config).map(drop)
+    };
+    let config = SubgroupConfig { replicates: 5, ..SubgroupConfig::default() };
+    assert!(table(&["I", "II"], &config).is_err());
+    assert!(table(&["I", "II", "I"], &SubgroupConfig { min_groups: 0, ..config.clone() }).is_err());
+    assert!(table(&["I", "II", "I"], &SubgroupConfig { replicates: 0, ..config.clone() }).is_err());
+    for alpha in [0.0, 1.0, f64::NAN] {
+        assert!(table(&["I", "II", "I"], &SubgroupConfig { alpha, ..config.clone() }).is_err());
+    }
+    assert!(serde_json::from_str::<SubgroupConfig>(r#"{"min_group": 5}"#).is_err());
+    let predictions = predictions();
+    let wrong =
+        SubgroupTable::of_column(&predictions, &predictions.probabilities(), "skin", &config).unwrap_err();
+    assert_eq!(wrong, Error::UnknownName { argument: "column", name: "skin".into(), known: vec![] });
+}
+
+#[test]
+fn ages_that_cannot_be() {
+    assert!(AgeBands::new(&[]).is_err());
+    for edges in [[0.0, 30.0], [30.0, 30.0], [30.0, f64::NAN], [30.0, f64::INFINITY]] {
+        assert!(matches!(AgeBands::new(&edges).unwrap_err(), Error::Entry { argument: "edges", .. }));
+    }
+    let bands = AgeBands::new(&[30.0]).unwrap();
+    let wrong = bands.column(&["30", "adult"]).unwrap_err();
+    assert_eq!(wrong, Error::NotANumber { argument: "ages", position: 1, text: "adult".into() });
+    for bad in ["-1", "nan", "inf"] {
+        assert!(matches!(bands.column(&[bad]).unwrap_err(), Error::Entry { argument: "ages", .. }), "{bad}");
+    }
+}
+
+#[test]
+fn operating_points_that_cannot_be() {
+    let rows = predictions_of::<Validation>();
+    let p = rows.probabilities();
+    let choose = |positive: &[&str], target| OperatingPoint::choose(&rows, &p, positive, target).unwrap_err();
+    for at_least in [0.0, 1.1, f64::NAN] {
+        for target in [
+            OperatingTarget::Sensitivity { at_least },
+            OperatingTarget::Specificity { at_least },
+            OperatingTarget::Ppv { at_least },
+        ] {
+            assert!(matches!(choose(&["mel"], target), Error::Range { argument: "at_least", .. }));
+        }
+    }
+    let target = OperatingTarget::Youden;
+    assert!(matches!(choose(&[], target), Error::Value(ValueError::Empty { argument: "positive" })));
+    assert!(matches!(choose(&["scc"], target), Error::UnknownName { .. }));
+    assert!(matches!(choose(&["mel", "mel"], target), Error::DuplicateName { argument: "positive", .. }));
+    let wrong = OperatingPoint::choose(&rows, &probabilities(), &["mel"], target).unwrap_err();
+    assert_eq!(wrong, Error::Classes { got: 2, expected: 3 });
+    let choice = OperatingPoint::choose(&rows, &p, &["mel"], target).unwrap();
+    let test = predictions();
+    let wrong = choice.reached().unwrap().apply(&test, &test.probabilities(), f64::NAN).unwrap_err();
+    assert!(matches!(wrong, Error::Range { argument: "alpha", .. }));
 }

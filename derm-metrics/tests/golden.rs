@@ -100,7 +100,7 @@ fn of_predictions(case: &Case) -> bool {
             value(Metric::BalancedAccuracy { classes }, Some(balanced_accuracy(p, y, classes).unwrap()));
         }
         "per_class_prf" => {
-            let classes = per_class_prf(&p, &y, zero_division(case)).unwrap();
+            let classes = per_class_prf(p, y, zero_division(case)).unwrap();
             let column = |get: fn(&ClassPrf) -> Option<f64>| -> Got {
                 classes.iter().map(get).collect::<Vec<_>>().into()
             };
@@ -113,7 +113,7 @@ fn of_predictions(case: &Case) -> bool {
         }
         "averaged_prf" => averaged(case),
         "confusion_matrix" => {
-            let matrix = derm_metrics::ConfusionMatrix::new(&p, &y).unwrap();
+            let matrix = derm_metrics::ConfusionMatrix::new(p, y).unwrap();
             let got: Got = match case.text("normalize") {
                 "none" => matrix.counts().mapv(|count| count as f64).into(),
                 "true" => matrix.normalized().into(),
@@ -121,9 +121,9 @@ fn of_predictions(case: &Case) -> bool {
             };
             case.check([("matrix", got)]);
         }
-        "over_prediction_ratio" => case.check([("ratio", over_prediction_ratio(&p, &y).unwrap().into())]),
+        "over_prediction_ratio" => case.check([("ratio", over_prediction_ratio(p, y).unwrap().into())]),
         "per_class_rates" => {
-            let classes = per_class_rates(&p, &y).unwrap();
+            let classes = per_class_rates(p, y).unwrap();
             let column = |get: fn(&ClassRates) -> Option<f64>| -> Got {
                 classes.iter().map(get).collect::<Vec<_>>().into()
             };
