@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use derm_calibration::{
-    AbstainConfig, AbstainPolicy, Calibrator, RiskCoverage, ThresholdGrid, Tier, TierThresholds,
+    AbstainConfig, AbstainPolicy, Calibrator, RiskCoverage, SelectionMethod, ThresholdGrid, ThresholdScope,
+    Tier, TierThresholds,
 };
 use derm_core::{
     Calibration, LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, Probabilities, Role,
@@ -212,4 +213,123 @@ fn a_usual_model_is_answered_for_with_few_lesions() {
         assert!(f64::from(tally.filled[0]) >= filled * DRAWS as f64, "{tally:?}");
         assert!(tally.coverage[0] >= coverage, "{tally:?}");
     }
+}
+
+#[test]
+fn bonferroni_bounds_keep_the_promise_too() {
+    let config =
+        AbstainConfig { method: SelectionMethod::BonferroniClopperPearson, ..AbstainConfig::default() };
+    let hard = Population::new(|_| (0.895, 0.895));
+    check("Bonferroni, just above", &tally(&hard, 150, 1, &config), &config);
+    // Its price: a usual model is answered for less often than by the fixed sequence, and still as a rule.
+    let usual = Population::new(|u| (0.995 - 0.5 * u.powf(2.5), 0.995 - 0.08 * u));
+    let tally = tally(&usual, 600, 1, &config);
+    check("Bonferroni, usual", &tally, &config);
+    assert!(f64::from(tally.filled[0]) >= 0.9 * DRAWS as f64, "{tally:?}");
+}
+
+/// Kinds of cases that are predicted as class 0 or class 1, half each; the first three classes always hold the
+/// three likeliest.
+struct TwoClasses {
+    logits: Array2<f32>,
+    probabilities: Probabilities,
+    right: [f64; 2],
+}
+
+impl TwoClasses {
+    fn new(right: [f64; 2]) -> Self {
+        let logits = Array2::from_shape_fn((KINDS, CLASSES), |(kind, class)| {
+            let strength = 4.0 * (1.0 - (kind / 2) as f64 / (KINDS / 2) as f64) + 0.1;
+            let predicted = kind % 2;
+            let value = match class {
+                class if class == predicted => strength,
+                0 | 1 => 0.3 * strength,
+                2 => 0.2 * strength,
+                _ => -0.2,
+            };
+            value as f32
+        });
+        let probabilities = Logits::new(logits.mapv(f64::from)).unwrap().softmax();
+        Self { logits, probabilities, right }
+    }
+
+    fn draw<R: Role>(&self, rng: &mut ChaCha8Rng, lesions: usize) -> Predictions<R> {
+        let mut columns = PredictionColumns::default();
+        let mut values = Vec::new();
+        for lesion in 0..lesions {
+            let kind = (uniform(rng) * KINDS as f64) as usize;
+            // A wrong first class lies outside the three as well, so that both tiers share one rate.
+            columns.targets.push(if uniform(rng) < self.right[kind % 2] { kind % 2 } else { 3 });
+            values.extend(self.logits.row(kind));
+            columns.ids.push(format!("{lesion}"));
+        }
+        columns.groups.clone_from(&columns.ids);
+        columns.cases.clone_from(&columns.ids);
+        let metadata = PredictionMetadata {
+            task: "diagnosis".into(),
+            view: View::Identity,
+            labels: LabelMap::new(["a", "b", "c", "d", "e"]).unwrap(),
+            split_hash: "simulated".into(),
+        };
+        let values = Array2::from_shape_vec((lesions, CLASSES), values).unwrap();
+        Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values }).unwrap()
+    }
+}
+
+/// How often some predicted class has a tier that breaks its promise, for each tier, and how often each class's
+/// first tier is filled.
+fn tally_by_class(population: &TwoClasses, lesions: usize, config: &AbstainConfig) -> ([u32; 2], [u32; 2]) {
+    let (mut violations, mut filled) = ([0; 2], [0; 2]);
+    for draw in 0..DRAWS {
+        let mut rng = ChaCha8Rng::seed_from_u64(20_261_122);
+        rng.set_stream(draw);
+        let validation = population.draw::<Validation>(&mut rng, 300);
+        let calibration = population.draw::<Calibration>(&mut rng, lesions);
+        let (answer, suggest) = (config.answer_steps, config.suggest_steps);
+        let grid =
+            ThresholdGrid::from_validation(&validation, &Calibrator::Identity, answer, suggest).unwrap();
+        let policy = AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grid, config).unwrap();
+        let tiers = policy.assign(&population.probabilities).unwrap();
+        for (index, (tier, target)) in
+            [(Tier::Answer, config.answer_risk), (Tier::SuggestTop3, config.suggest_risk)]
+                .into_iter()
+                .enumerate()
+        {
+            let breaks = |class: usize| {
+                let used = tiers.iter().skip(class).step_by(2).any(|&of_kind| of_kind == tier);
+                used && 1.0 - population.right[class] > target
+            };
+            violations[index] += u32::from(breaks(0) || breaks(1));
+        }
+        for (class, filled) in filled.iter_mut().enumerate() {
+            let answered = tiers.iter().skip(class).step_by(2).any(|&tier| tier == Tier::Answer);
+            *filled += u32::from(answered);
+        }
+    }
+    (violations, filled)
+}
+
+#[test]
+fn the_promise_by_class_holds_for_every_class_at_once() {
+    let config = AbstainConfig { scope: ThresholdScope::PredictedClass, ..AbstainConfig::default() };
+    let allowed = binomial_quantile(DRAWS, config.delta, 0.999);
+    for method in [SelectionMethod::FixedSequence, SelectionMethod::BonferroniClopperPearson] {
+        let config = AbstainConfig { method, ..config };
+        // Both classes just above the target: whatever is certified is a violation.
+        let population = TwoClasses::new([0.895, 0.895]);
+        let (violations, _) = tally_by_class(&population, 300, &config);
+        println!("by class, {method:?}: {violations:?} of {allowed}");
+        assert!(violations.iter().all(|&count| count <= allowed), "{violations:?}");
+    }
+    // One class good and one bad: over all rows the risk is met, and for the bad class it is not. Thresholds
+    // for all rows answer for both; those by class tell them apart.
+    let population = TwoClasses::new([0.995, 0.87]);
+    let (violations, filled) = tally_by_class(&population, 600, &config);
+    println!("good and bad: {violations:?} {filled:?}");
+    assert!(violations.iter().all(|&count| count <= allowed), "{violations:?}");
+    assert!(f64::from(filled[0]) >= 0.95 * DRAWS as f64, "{filled:?}");
+    assert!(filled[1] <= allowed, "{filled:?}");
+    let shared = AbstainConfig::default();
+    let (violations, _) = tally_by_class(&population, 600, &shared);
+    assert!(violations[0] > allowed, "the check can fail: {violations:?}");
 }

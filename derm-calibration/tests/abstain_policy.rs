@@ -1,0 +1,298 @@
+//! What a policy says of itself: thresholds by class, coverage by class and subgroup, files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use derm_calibration::{
+    AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, Error, FitCalibrator,
+    OperatingPoint, OperatingPointConfig, ReferredRows, SelectionMethod, TemperatureConfig, ThresholdGrid,
+    ThresholdScope, Tier,
+};
+use derm_core::{
+    Calibration, LabelMap, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Test,
+    Validation, View,
+};
+use ndarray::Array2;
+
+fn table<R: Role>(logits: Array2<f32>, targets: Vec<usize>, split_hash: &str) -> Predictions<R> {
+    let ids: Vec<String> = (0..targets.len()).map(|row| format!("{row:05}")).collect();
+    let metadata = PredictionMetadata {
+        task: "diagnosis".into(),
+        view: View::Identity,
+        labels: LabelMap::new((0..logits.ncols()).map(|class| format!("class {class}"))).unwrap(),
+        split_hash: split_hash.into(),
+    };
+    let site = |row: usize| ["", "arm", "face"][row % 3].to_owned();
+    let columns = PredictionColumns {
+        subgroups: [("site".to_owned(), (0..targets.len()).map(site).collect())].into(),
+        groups: ids.clone(),
+        cases: ids.clone(),
+        ids,
+        targets,
+        ..PredictionColumns::default()
+    };
+    Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values: logits }).unwrap()
+}
+
+/// Rows whose uncertain ones are wrong at times.
+fn usual<R: Role>(rows: usize, shift: usize) -> Predictions<R> {
+    let strength = |row: usize| 6.0 * ((row * 7919 + shift) % 997) as f32 / 997.0;
+    let targets: Vec<usize> = (0..rows).map(|row| (row * 31 + shift) % 5).collect();
+    let values = Array2::from_shape_fn((rows, 5), |(row, class)| {
+        let wrong = strength(row) < 1.5 && row % 3 == 0;
+        if class == (targets[row] + usize::from(wrong)) % 5 {
+            strength(row)
+        } else {
+            (class * row % 7) as f32 / 20.0
+        }
+    });
+    table(values, targets, "0f3a")
+}
+
+fn fit(rows: usize, config: &AbstainConfig) -> (AbstainPolicy, Predictions<Calibration>) {
+    let (validation, calibration) = (usual::<Validation>(600, 1), usual::<Calibration>(rows, 2));
+    let grid = ThresholdGrid::from_validation(&validation, &Calibrator::Identity, 10, 10).unwrap();
+    (AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grid, config).unwrap(), calibration)
+}
+
+#[test]
+fn each_class_goes_by_its_own_thresholds() {
+    let config = AbstainConfig { scope: ThresholdScope::PredictedClass, ..AbstainConfig::default() };
+    let (policy, calibration) = fit(1500, &config);
+    let by_class = policy.by_class.as_ref().unwrap();
+    assert_eq!(by_class.len(), 5);
+    assert_eq!(by_class.iter().map(|class| class.samples).sum::<usize>(), 1500);
+    let probabilities = calibration.probabilities();
+    let tiers = policy.assign(&probabilities).unwrap();
+    for (row, (&class, &tier)) in probabilities.predicted().iter().zip(&tiers).enumerate() {
+        let of_row = probabilities.row(row).to_vec();
+        assert_eq!(tier, by_class[class].thresholds.tier(&of_row));
+        assert_eq!(tier, policy.decide(&of_row));
+    }
+    for class in by_class {
+        // δ is divided over the classes, and for the second tier over the choices of the first as well.
+        assert!((class.answer.delta - 0.1 / 5.0).abs() < 1e-15);
+        assert!(class.suggest.level < class.answer.level);
+        let in_tier = |tier| {
+            let rows = probabilities.predicted().into_iter().zip(&tiers);
+            let label = |index: usize| format!("class {index}");
+            rows.filter(|&(predicted, &of_row)| of_row == tier && label(predicted) == class.label).count()
+        };
+        assert_eq!(in_tier(Tier::Answer), class.answer.count);
+        assert_eq!(in_tier(Tier::SuggestTop3), class.suggest.count);
+    }
+    let counts: usize = by_class.iter().map(|class| class.answer.count).sum();
+    assert_eq!(policy.expected.tier(Tier::Answer).count, counts);
+    // The shared thresholds stand beside them, as they would be without.
+    let (shared, _) = fit(1500, &AbstainConfig::default());
+    assert_eq!((policy.thresholds, &policy.answer), (shared.thresholds, &shared.answer));
+    assert!(shared.by_class.is_none());
+    // A file keeps it.
+    let text = serde_json::to_string(&policy).unwrap();
+    assert_eq!(serde_json::from_str::<AbstainPolicy>(&text).unwrap(), policy);
+}
+
+#[test]
+fn few_rows_a_class_certify_nothing_and_say_so() {
+    let config = AbstainConfig { scope: ThresholdScope::PredictedClass, ..AbstainConfig::default() };
+    let (policy, calibration) = fit(60, &config);
+    for class in policy.by_class.as_ref().unwrap() {
+        assert_eq!(class.thresholds.answer(), None);
+        assert!(class.answer.smallest_certifiable_risk.is_some_and(|risk| risk > 0.1), "{class:?}");
+    }
+    assert!(policy.assign(&calibration.probabilities()).unwrap().iter().all(|&tier| tier == Tier::Refer));
+}
+
+#[test]
+fn bonferroni_takes_the_largest_certified_coverage() {
+    let config =
+        AbstainConfig { method: SelectionMethod::BonferroniClopperPearson, ..AbstainConfig::default() };
+    let (policy, _) = fit(1500, &config);
+    assert_eq!(policy.method, SelectionMethod::BonferroniClopperPearson);
+    let certified: Vec<_> = policy.answer.tested.iter().filter(|test| test.certified).collect();
+    assert_eq!(policy.answer.tested.len(), 10);
+    let lowest = certified.iter().map(|test| test.threshold).fold(f64::INFINITY, f64::min);
+    assert_eq!(policy.answer.threshold, Some(lowest));
+    // The bounds are those of Clopper and Pearson at δ over the candidates.
+    for test in &policy.answer.tested {
+        let bound = derm_metrics::clopper_pearson_upper(test.errors, test.count, 0.1 / 10.0).unwrap();
+        assert_eq!(test.risk_upper_bound, bound);
+    }
+    let (hopeless, _) = fit(60, &AbstainConfig { answer_risk: 0.001, ..config });
+    let smallest = hopeless.answer.tested.iter().map(|test| test.risk_upper_bound).fold(1.0, f64::min);
+    assert_eq!(hopeless.answer.smallest_certifiable_risk, Some(smallest));
+    assert_eq!(hopeless.thresholds.answer(), None);
+}
+
+#[test]
+fn coverage_by_subgroup_adds_up() {
+    let (policy, calibration) = fit(900, &AbstainConfig::default());
+    let subgroups = &policy.expected.subgroups;
+    let values: Vec<&str> = subgroups.iter().map(|subgroup| subgroup.value.as_str()).collect();
+    assert_eq!(values, ["", "arm", "face"]);
+    assert!(subgroups.iter().all(|subgroup| subgroup.column == "site" && subgroup.count == 300));
+    for (index, tier) in policy.expected.tiers.iter().enumerate() {
+        assert_eq!(subgroups.iter().map(|subgroup| subgroup.in_tier[index]).sum::<usize>(), tier.count);
+        assert_eq!(
+            policy.expected.classes.iter().map(|class| class.in_tier[index]).sum::<usize>(),
+            tier.count
+        );
+    }
+    let wrong: usize = subgroups.iter().map(|subgroup| subgroup.wrong_answers).sum();
+    let answered = policy.expected.tier(Tier::Answer);
+    assert_eq!(wrong, answered.count - answered.correct);
+    let missing: usize = subgroups.iter().map(|subgroup| subgroup.missing_suggestions).sum();
+    let offered = policy.expected.tier(Tier::SuggestTop3);
+    assert_eq!(missing, offered.count - offered.top3_correct);
+    assert_eq!(calibration.len(), 900);
+    // The test table has them too.
+    let table = policy.evaluate(&Calibrator::Identity, &usual::<Test>(300, 9), 0.05).unwrap();
+    assert_eq!(table.subgroups.len(), 3);
+}
+
+#[test]
+fn what_a_policy_refuses() {
+    let (policy, calibration) = fit(300, &AbstainConfig::default());
+    let grid = ThresholdGrid::new(vec![], vec![]).unwrap();
+    let config = AbstainConfig { scope: ThresholdScope::PredictedClass, ..AbstainConfig::default() };
+    let wrong = AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grid, &config).unwrap_err();
+    assert!(matches!(wrong, Error::ClassGrids { got: 0, expected: 5 }), "{wrong}");
+    // No candidate at all: everything refers, and there is no risk to name.
+    let grids = grid.clone().with_classes(vec![grid.clone(); 5]);
+    let empty = AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grids, &config).unwrap();
+    assert_eq!(empty.expected.tier(Tier::Refer).count, 300);
+    assert_eq!(empty.answer.smallest_certifiable_risk, None);
+    let narrow = table::<Test>(Array2::zeros((4, 3)), vec![0; 4], "0f3a");
+    let wrong = policy.assign(&narrow.probabilities()).unwrap_err();
+    assert!(matches!(wrong, Error::Classes { got: 3, expected: 5, .. }), "{wrong}");
+    // Every calibrator of another split is refused, not only a temperature.
+    let beef = table::<Validation>(
+        Array2::from_shape_fn((50, 5), |(row, class)| ((row * 7 + class * 3) % 11) as f32 / 4.0),
+        (0..50).map(|row| row % 5).collect(),
+        "beef",
+    );
+    for config in CalibratorConfig::all().into_iter().skip(1) {
+        let calibrator = config.fit(&beef).unwrap();
+        let wrong =
+            AbstainPolicy::fit(&calibration, &calibrator, &grid, &AbstainConfig::default()).unwrap_err();
+        assert!(matches!(wrong, Error::Split { .. }), "{wrong}");
+    }
+}
+
+#[test]
+fn a_file_of_before_is_still_read() {
+    let (validation, calibration) = (usual::<Validation>(300, 1), usual::<Calibration>(300, 2));
+    let config = AbstainConfig::default();
+    let record =
+        CalibrationRecord::fit(&validation, &calibration, &TemperatureConfig::default(), &config).unwrap();
+    let mut value = serde_json::to_value(&record).unwrap();
+    // What the first format did not have.
+    let abstain = value["abstain"].as_object_mut().unwrap();
+    assert!(!abstain.contains_key("by_class"));
+    abstain["config"].as_object_mut().unwrap().retain(|key, _| key != "method" && key != "scope");
+    abstain["expected"].as_object_mut().unwrap().remove("subgroups");
+    let mut read: CalibrationRecord = serde_json::from_value(value).unwrap();
+    read.abstain.expected.subgroups.clone_from(&record.abstain.expected.subgroups);
+    assert_eq!(read, record);
+}
+
+#[test]
+fn a_record_around_any_calibrator() {
+    let (validation, calibration) = (usual::<Validation>(600, 1), usual::<Calibration>(600, 2));
+    for config in CalibratorConfig::all() {
+        let calibrator = config.fit(&validation).unwrap();
+        let abstain = AbstainConfig { scope: ThresholdScope::PredictedClass, ..AbstainConfig::default() };
+        let record = CalibrationRecord::fit_with(calibrator, &validation, &calibration, &abstain).unwrap();
+        let text = serde_json::to_string(&record).unwrap();
+        let read: CalibrationRecord = serde_json::from_str(&text).unwrap();
+        let test = usual::<Test>(100, 5);
+        let logits = test.logits().unwrap();
+        assert_eq!(read.decide(&logits).unwrap(), record.decide(&logits).unwrap(), "{config:?}");
+        assert_eq!(read.evaluate(&test, 0.05).unwrap(), record.evaluate(&test, 0.05).unwrap());
+    }
+}
+
+/// Macro F1 of `rows` answered where the confidence is at least τ, by its definition.
+fn macro_f1(rows: &Predictions<Validation>, threshold: f64, referred: ReferredRows) -> f64 {
+    let probabilities = rows.probabilities();
+    let answered: Vec<bool> = probabilities.confidence().iter().map(|&p| p >= threshold).collect();
+    let predicted = probabilities.predicted();
+    let f1 = |class: usize| {
+        let count = |keep: &dyn Fn(usize) -> bool| (0..rows.len()).filter(|&row| keep(row)).count() as f64;
+        let is = |row: usize| rows.targets()[row] == class;
+        let tp = count(&|row| answered[row] && is(row) && predicted[row] == class);
+        let fp = count(&|row| answered[row] && !is(row) && predicted[row] == class);
+        let missed = count(&|row| is(row) && !(answered[row] && predicted[row] == class));
+        let left_out = count(&|row| is(row) && answered[row] && predicted[row] != class);
+        let fn_ = if referred == ReferredRows::Missed { missed } else { left_out };
+        if tp + fp + fn_ > 0.0 { 2.0 * tp / (2.0 * tp + fp + fn_) } else { 0.0 }
+    };
+    let classes: Vec<usize> =
+        (0..rows.num_classes()).filter(|class| rows.targets().contains(class)).collect();
+    classes.iter().map(|&class| f1(class)).sum::<f64>() / classes.len() as f64
+}
+
+#[test]
+fn an_operating_point_is_the_maximum() {
+    for (seed, referred, min_coverage) in [
+        (3, ReferredRows::Missed, 0.0),
+        (4, ReferredRows::LeftOut, 0.6),
+        (5, ReferredRows::LeftOut, 1.0),
+        (6, ReferredRows::Missed, 0.9),
+    ] {
+        let rows = usual::<Validation>(120, seed);
+        let config = OperatingPointConfig { referred, min_coverage };
+        let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap();
+        let mut thresholds = rows.probabilities().confidence();
+        thresholds.push(0.0);
+        let coverage = |threshold: f64| {
+            rows.probabilities().confidence().iter().filter(|&&p| p >= threshold).count() as f64 / 120.0
+        };
+        let best = thresholds
+            .iter()
+            .filter(|&&threshold| coverage(threshold) >= min_coverage)
+            .map(|&threshold| macro_f1(&rows, threshold, referred))
+            .fold(0.0, f64::max);
+        assert!((point.validation.macro_f1 - best).abs() < 1e-12, "{point:?} {best}");
+        assert!((macro_f1(&rows, point.threshold, referred) - best).abs() < 1e-12);
+        assert!(point.validation.coverage >= min_coverage);
+        // Of equal maxima the lowest.
+        for &lower in thresholds.iter().filter(|&&threshold| threshold < point.threshold) {
+            assert!(
+                coverage(lower) == coverage(point.threshold)
+                    || macro_f1(&rows, lower, referred) < best - 1e-12
+            );
+        }
+        assert_eq!(point.validation_without.answered, 120);
+        let text = serde_json::to_string(&point).unwrap();
+        assert_eq!(serde_json::from_str::<OperatingPoint>(&text).unwrap(), point);
+        let test = usual::<Test>(200, 7);
+        let outcome = point.evaluate(&Calibrator::Identity, &test).unwrap();
+        assert_eq!(outcome.samples, 200);
+        assert!(outcome.accuracy.unwrap() >= outcome.correct as f64 / 200.0);
+    }
+}
+
+#[test]
+fn referring_what_is_wrong_gains() {
+    // Wrong rows are the uncertain ones, so a threshold above 0 must be better than none, by either count.
+    let rows = usual::<Validation>(500, 8);
+    for referred in [ReferredRows::Missed, ReferredRows::LeftOut] {
+        let config = OperatingPointConfig { referred, min_coverage: 0.5 };
+        let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap();
+        assert!(point.threshold > 0.0 && point.validation.macro_f1 > point.validation_without.macro_f1);
+    }
+}
+
+#[test]
+fn what_an_operating_point_refuses() {
+    let rows = usual::<Validation>(60, 1);
+    for min_coverage in [-0.1, 1.1, f64::NAN] {
+        let config = OperatingPointConfig { min_coverage, ..OperatingPointConfig::default() };
+        let wrong = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap_err();
+        assert!(matches!(wrong, Error::Range { argument: "min_coverage", .. }), "{wrong}");
+    }
+    let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &OperatingPointConfig::default()).unwrap();
+    let other = table::<Test>(Array2::zeros((4, 5)), vec![0; 4], "beef");
+    assert!(matches!(point.evaluate(&Calibrator::Identity, &other), Err(Error::Split { .. })));
+    let other = table::<Test>(Array2::zeros((4, 3)), vec![0; 4], "0f3a");
+    assert!(matches!(point.evaluate(&Calibrator::Identity, &other), Err(Error::Classes { .. })));
+}
