@@ -147,7 +147,7 @@ fn interval(
 }
 
 fn acceleration(without: &[Vec<Option<f64>>]) -> Result<f64, NoBcaInterval> {
-    let (mut cubes, mut squares) = (0.0, 0.0);
+    let (mut cubes, mut squares, mut largest) = (0.0, 0.0, 0.0_f64);
     for stratum in without {
         let values: Option<Vec<f64>> = stratum.iter().copied().collect();
         let values = values.ok_or(NoBcaInterval::JackknifeUndefined)?;
@@ -157,12 +157,9 @@ fn acceleration(without: &[Vec<Option<f64>>]) -> Result<f64, NoBcaInterval> {
             let influence = (n - 1.0) * (mean - value) / n;
             cubes += influence.powi(3);
             squares += influence.powi(2);
+            largest = largest.max(influence.abs());
         }
     }
     // Values that differ by rounding only are one value.
-    if squares.sqrt() > 1e-14 {
-        Ok(cubes / (6.0 * squares.powf(1.5)))
-    } else {
-        Err(NoBcaInterval::NoVariation)
-    }
+    if largest > 1e-14 { Ok(cubes / (6.0 * squares.powf(1.5))) } else { Err(NoBcaInterval::NoVariation) }
 }

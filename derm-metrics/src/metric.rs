@@ -153,7 +153,7 @@ impl Metric {
         }
     }
 
-    /// Whether a larger value is better.
+    /// Whether a larger value is better; false for [`Direction::Neither`] too.
     pub fn higher_is_better(&self) -> bool {
         self.direction() == Direction::HigherIsBetter
     }

@@ -6,7 +6,8 @@ use crate::error::{check_finite, check_length, check_not_empty};
 /// Rows in rising order of a score, ranked once and used for every resample.
 #[derive(Debug, Clone)]
 pub(crate) struct RankedRows {
-    /// `row << 2 | last of its tie << 1 | positive`: one word a row keeps the sweep in the cache.
+    /// `row << 2 | last of its tie << 1 | positive`, the negatives of a tie before its positives: one word a row
+    /// keeps the sweep in the cache.
     packed: Vec<u64>,
 }
 
@@ -24,11 +25,12 @@ impl RankedRows {
     }
 
     fn from_keys(keys: Vec<u64>, positive: impl Fn(usize) -> bool) -> Self {
-        let mut order: Vec<(u64, usize)> = keys.into_iter().zip(0..).collect();
+        let rows = keys.into_iter().enumerate();
+        let mut order: Vec<(u64, bool, usize)> = rows.map(|(row, key)| (key, positive(row), row)).collect();
         order.sort_unstable();
-        let pack = |(rank, &(key, row)): (usize, &(u64, usize))| {
+        let pack = |(rank, &(key, positive, row)): (usize, &(u64, bool, usize))| {
             let tie_ends = order.get(rank + 1).is_none_or(|next| next.0 != key);
-            (row as u64) << 2 | u64::from(tie_ends) << 1 | u64::from(positive(row))
+            (row as u64) << 2 | u64::from(tie_ends) << 1 | u64::from(positive)
         };
         Self { packed: order.iter().enumerate().map(pack).collect() }
     }
@@ -42,10 +44,7 @@ impl RankedRows {
     pub(crate) fn area(&self, weight: impl Fn(usize) -> u64) -> Option<f64> {
         let mut area = PairCount::default();
         for &word in &self.packed {
-            area.add(word & 1 != 0, weight((word >> 2) as usize));
-            if word & 2 != 0 {
-                area.end_tie();
-            }
+            area.add(weight((word >> 2) as usize), word & 1 != 0, word & 2 != 0);
         }
         area.share()
     }
@@ -85,29 +84,24 @@ impl RankedRows {
 }
 
 /// Twice the number of pairs in which the positive scores higher, so that a tie's half is whole. Rows come in
-/// rising order.
+/// rising order, within a tie the negatives first. Nothing branches: which rows are positive is not predictable.
 #[derive(Debug, Default)]
 pub(crate) struct PairCount {
     doubled: u64,
-    negatives: u64,
     positives: u64,
-    tied_negatives: u64,
-    tied_positives: u64,
+    negatives: u64,
+    /// Negatives below the current tie.
+    below: u64,
 }
 
 impl PairCount {
-    pub(crate) fn add(&mut self, positive: bool, weight: u64) {
-        let positive = u64::from(positive);
-        self.tied_positives += weight * positive;
-        self.tied_negatives += weight * (1 - positive);
-    }
-
-    pub(crate) fn end_tie(&mut self) {
-        self.doubled += self.tied_positives * (2 * self.negatives + self.tied_negatives);
-        self.positives += self.tied_positives;
-        self.negatives += self.tied_negatives;
-        self.tied_positives = 0;
-        self.tied_negatives = 0;
+    pub(crate) fn add(&mut self, weight: u64, positive: bool, tie_ends: bool) {
+        let positive = weight * u64::from(positive);
+        self.negatives += weight - positive;
+        self.positives += positive;
+        // Below the tie a negative counts twice, in it once.
+        self.doubled += positive * (self.below + self.negatives);
+        self.below = if tie_ends { self.negatives } else { self.below };
     }
 
     pub(crate) fn share(&self) -> Option<f64> {
@@ -126,10 +120,8 @@ pub(crate) fn class_area(probabilities: &Probabilities, targets: &[usize], class
     words.sort_unstable();
     let mut area = PairCount::default();
     for (rank, &word) in words.iter().enumerate() {
-        area.add(word & 1 != 0, 1);
-        if words.get(rank + 1).is_none_or(|next| next >> 1 != word >> 1) {
-            area.end_tie();
-        }
+        let tie_ends = words.get(rank + 1).is_none_or(|next| next >> 1 != word >> 1);
+        area.add(1, word & 1 != 0, tie_ends);
     }
     area.share()
 }

@@ -11,7 +11,7 @@ use crate::{Error, Units};
 ///
 /// Intervals must count independent units: several photographs of one lesion are not, so
 /// [`Resamples::groups`] draws whole lesions (or patients), and [`Resamples::rows`] serves where every row is
-/// its own unit.
+/// its own unit. [`Resamples::stratified`] and [`Resamples::stratified_groups`] keep the class counts.
 ///
 /// Replicate `b` draws from its own stream `b` of `ChaCha8` under one seed, so the replicates are the same
 /// for any number of threads and on any machine.
