@@ -90,9 +90,10 @@ pub trait BinaryMap: Sized {
 /// A calibrator made of one [`BinaryMap`] a class: each maps the class's probability by what became of it
 /// against the rest, and every row is divided by its sum, or becomes uniform where the sum is 0.
 ///
-/// Renormalising moves what each map has fitted; for two classes nothing moves, because the two maps are each
-/// other's mirror image ([`PlattScaling`](crate::PlattScaling), [`BetaCalibration`](crate::BetaCalibration)
-/// and, up to ties, [`IsotonicCalibration`](crate::IsotonicCalibration)). The most probable class may change.
+/// Renormalising moves what each map has fitted. For two classes nothing moves as a rule, because the two maps
+/// are each other's mirror image: in [`PlattScaling`](crate::PlattScaling) always, in
+/// [`BetaCalibration`](crate::BetaCalibration) unless both slopes come out negative, in
+/// [`IsotonicCalibration`](crate::IsotonicCalibration) up to ties. The most probable class may change.
 ///
 /// # Source
 /// Zadrozny and Elkan 2002, section 5.
