@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 use crate::class_groups::class_of;
 use crate::error::{check_alpha, check_not_empty};
 use crate::ranked_rows::RankedRows;
+use crate::roc_curve::SLACK;
 use crate::{BinaryCounts, ClassRates, Error, RateEstimate, RocCurve};
-
-/// How far below a demanded rate a rate still meets it: the demand is a decimal, the rate a quotient.
-const SLACK: f64 = 1e-12;
 
 /// What a threshold is chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

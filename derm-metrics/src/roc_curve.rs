@@ -6,7 +6,7 @@ use crate::error::check_share;
 use crate::ranked_rows::{RankedRows, check_scores, class_scores};
 
 /// How far below a demanded rate a rate still meets it: the demand is a decimal, the rate a quotient.
-const SLACK: f64 = 1e-12;
+pub(crate) const SLACK: f64 = 1e-12;
 
 /// One point of a ROC curve: what deciding "positive" at a score of `threshold` or more does.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

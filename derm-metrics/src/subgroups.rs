@@ -222,12 +222,12 @@ impl SubgroupTable {
     }
 }
 
-/// Largest minus smallest; `None` for fewer than two values, or where one is undefined.
+/// Largest minus smallest; `None` for fewer than two values, where one is undefined, or where all are infinite.
 fn gap(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (values.len() >= 2).then_some(high - low)
+    (values.len() >= 2).then_some(high - low).filter(|gap| !gap.is_nan())
 }
 
 /// The first of the worst values.
