@@ -13,7 +13,12 @@ use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Rounding of sums of a few hundred terms.
 const ROUNDING: f64 = 1e-12;
+/// Draws of the statistical tests.
+const DRAWS: usize = 200;
+/// Points of the direct integrals.
+const POINTS: usize = 200_000;
 
 struct Draw(ChaCha8Rng);
 
@@ -115,7 +120,6 @@ fn tables_are_those_of_the_error() {
 fn debiased_errors_take_off_what_chance_adds() {
     let mut draw = Draw::new(4);
     let (mut plain, mut debiased, mut plain_l1, mut debiased_l1) = (0.0, 0.0, 0.0, 0.0);
-    const DRAWS: usize = 200;
     for _ in 0..DRAWS {
         let (confidence, correct) = draw.binary(300, 0.0);
         let values =
@@ -157,7 +161,6 @@ fn the_debiased_square_is_the_formula() {
 
 /// The smoothed residual at σ by a direct sum of reflected Gaussians over a fine grid.
 fn direct(confidence: &[f64], correct: &[bool], sigma: f64) -> f64 {
-    const POINTS: usize = 20_000;
     let at = |t: f64| {
         let sum: f64 = confidence
             .iter()
@@ -172,7 +175,7 @@ fn direct(confidence: &[f64], correct: &[bool], sigma: f64) -> f64 {
             .sum();
         (sum / (confidence.len() as f64 * sigma * (2.0 * PI).sqrt())).abs()
     };
-    (0..POINTS).map(|point| at((point as f64 + 0.5) / POINTS as f64)).sum::<f64>() / POINTS as f64
+    (0..20_000).map(|point| at((f64::from(point) + 0.5) / 2e4)).sum::<f64>() / 2e4
 }
 
 #[test]
@@ -205,7 +208,8 @@ fn smoothing_finds_the_gap_and_forgives_chance() {
 fn a_smoothed_curve_holds_all_rows() {
     let (confidence, correct) = Draw::new(7).binary(2000, -0.1);
     let points = smooth_reliability(&confidence, &correct, 0.05, 201).unwrap();
-    let integral: f64 = points.windows(2).map(|pair| (pair[0].density + pair[1].density) / 2.0 / 200.0).sum();
+    let integral: f64 =
+        points.windows(2).map(|pair| f64::midpoint(pair[0].density, pair[1].density) / 200.0).sum();
     assert!((integral - 1.0).abs() < 1e-3);
     assert_eq!((points[0].confidence, points[200].confidence), (0.0, 1.0));
     // In the middle of the data the curve lies on the true rate.
@@ -223,7 +227,6 @@ fn kernels_agree_with_a_direct_sum() {
     let h = 0.08;
     let got = kde_ece(&confidence, &correct, Bandwidth::Fixed(h)).unwrap();
     assert_eq!(got.bandwidth, h);
-    const POINTS: usize = 200_000;
     let mut direct = 0.0;
     for point in 0..POINTS {
         let t = (point as f64 + 0.5) / POINTS as f64;
