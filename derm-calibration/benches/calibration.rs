@@ -75,8 +75,13 @@ fn calibration(criterion: &mut Criterion) {
     ] {
         let fitted = config.fit(&validation).unwrap();
         let nll = derm_metrics::nll(&fitted.calibrate(&validation).unwrap(), validation.targets(), 1e-12);
+        let convergence = match &fitted {
+            Calibrator::Vector(fitted) => Some(fitted.convergence),
+            Calibrator::Dirichlet(fitted) => Some(fitted.convergence),
+            _ => None,
+        };
         // For the peer's comparison: the same optimum, not only the same time.
-        eprintln!("{name}: NLL on the rows of the fit {:.9}", nll.unwrap());
+        eprintln!("{name}: NLL on the rows of the fit {:.9}, {convergence:?}", nll.unwrap());
         fits.bench_function(name, |bencher| bencher.iter(|| config.fit(&validation).unwrap()));
     }
     fits.finish();

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Calibrate, CalibratorInput, Error, FitCalibrator, FittedOn};
 
+/// Relative length of the Newton step that ends the search; the error after it is about its square.
+const LAST_STEP: f64 = 1e-10;
+
 /// Where to look for the temperature.
 ///
 /// | field | default | meaning |
@@ -237,11 +240,12 @@ fn minimum(
             high = b;
         }
         let newton = b - slope / curvature;
-        let next = if newton > low && newton < high { newton } else { (low * high).sqrt() };
-        if (next - b).abs() <= f64::EPSILON * b || slope == 0.0 {
+        // Past this the slope is rounding: a bracket of its signs would throw the search back.
+        if (newton - b).abs() <= LAST_STEP * b {
+            b = newton.clamp(low, high);
             break;
         }
-        b = next;
+        b = if newton > low && newton < high { newton } else { (low * high).sqrt() };
     }
     (1.0 / b, None)
 }
