@@ -1,6 +1,8 @@
 use burn::tensor::Tensor;
 use derm_core::{BackboneSpec, Criterion, Features, Taps, Targets};
-use derm_losses::{AttentionMode, AttentionPool, AttentionTransferLoss, KdLoss, KdLossConfig, KdScale};
+use derm_losses::{
+    AttentionMode, AttentionPool, AttentionTransferLoss, CombinationRule, KdLoss, KdLossConfig, KdScale,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, LayerPair, LayerPairs};
@@ -75,6 +77,24 @@ impl Default for DistillationConfig {
 }
 
 impl DistillationConfig {
+    /// The weights of a rule of the literature, with everything else as by default.
+    ///
+    /// ```
+    /// use derm_distill::DistillationConfig;
+    /// use derm_losses::CombinationRule;
+    ///
+    /// let config = DistillationConfig::combined(CombinationRule::Convex { alpha: 0.1 })?;
+    /// assert_eq!((config.hard_weight, config.kd_weight), (0.1, 0.9));
+    /// # Ok::<(), derm_distill::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Loss`] for a weight out of range.
+    pub fn combined(rule: CombinationRule) -> Result<Self, Error> {
+        let [hard_weight, kd_weight] = rule.weights()?;
+        Ok(Self { hard_weight, kd_weight, ..Self::default() })
+    }
+
     fn kd(&self) -> KdLossConfig {
         KdLossConfig { temperature: self.temperature, scale: self.kd_scale }
     }

@@ -53,7 +53,7 @@ fn losses(bench: &mut Bench) {
     bench.bench_function("kd", |b| b.iter(|| step(&student, |x| kd.forward(x, teacher.clone()))));
     let dkd = DkdLossConfig::default().init(CLASSES).unwrap();
     bench.bench_function("dkd", |b| {
-        b.iter(|| step(&student, |x| dkd.forward(x, teacher.clone(), indices.clone())));
+        b.iter(|| step(&student, |x| dkd.forward(x, teacher.clone(), &indices)));
     });
 
     let (student, teacher) = (random(MAP), random(MAP));

@@ -75,12 +75,9 @@ impl ClassificationLossConfig {
             Self::GeneralizedCrossEntropy(config) => config.validate(num_classes),
             Self::SymmetricCrossEntropy(config) => config.validate(num_classes),
             Self::DeferredReweighting(config) => {
+                config.loss.validate(num_classes)?;
                 check_from(config.from)?;
-                if config.loss.has_class_weights() {
-                    config.loss.validate(num_classes)
-                } else {
-                    Err(Error::NoClassWeights)
-                }
+                if config.loss.has_class_weights() { Ok(()) } else { Err(Error::NoClassWeights) }
             }
         }
     }

@@ -79,7 +79,7 @@ impl DkdLossConfig {
 /// let student = Tensor::<2>::from_floats([[0.0, 0.0, 0.0]], &device);
 /// let targets = Tensor::<1, Int>::from_ints([0], &device);
 /// let expected = 0.5 * (0.5_f32 * 3.0).ln() + 0.5 * (0.5_f32 * 1.5).ln();
-/// let value = loss.forward(student, teacher, targets).into_scalar::<f32>();
+/// let value = loss.forward(student, teacher, &targets).into_scalar::<f32>();
 /// assert!((value - expected).abs() < 1e-6);
 /// # Ok::<(), derm_losses::Error>(())
 /// ```
@@ -100,7 +100,7 @@ impl DkdLoss {
         &self,
         student: Tensor<D>,
         teacher: Tensor<D>,
-        targets: Tensor<1, Int>,
+        targets: &Tensor<1, Int>,
     ) -> Tensor<1> {
         let DkdLossConfig { alpha, beta, temperature } = self.config;
         let student = samples(student);
@@ -136,7 +136,7 @@ impl DkdLoss {
         &self,
         student: Tensor<D>,
         teacher: Tensor<D>,
-        targets: Tensor<1, Int>,
+        targets: &Tensor<1, Int>,
     ) -> Tensor<1> {
         self.per_sample(student, teacher, targets).mean()
     }

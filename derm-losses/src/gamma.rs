@@ -76,6 +76,7 @@ impl Gamma {
 
 /// γ at a point of training.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a loss holds one")]
 pub(crate) enum Focusing {
     Constant(f64),
     PerClass(Tensor<1>),

@@ -68,7 +68,7 @@ impl Poly1LossConfig {
 /// ```
 ///
 /// # Source
-/// Leng et al. 2022, "PolyLoss: a polynomial expansion perspective of classification loss functions", equation 7.
+/// Leng et al. 2022, "`PolyLoss`: a polynomial expansion perspective of classification loss functions", equation 7.
 #[derive(Debug, Clone, Copy)]
 pub struct Poly1Loss {
     config: Poly1LossConfig,

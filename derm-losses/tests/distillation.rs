@@ -11,7 +11,8 @@ use proptest::prelude::*;
 
 /// Two f32 evaluations of one expression in another order.
 const F32_NOISE: f64 = 2e-5;
-/// Central differences with a step of 2⁻⁶ in f32: the truncation and the rounding of the difference.
+/// Central differences with steps of 2⁻⁶ and 2⁻⁷ in f32, extrapolated: the truncation and the rounding. The
+/// relations are steep where samples come close.
 const DIFFERENCE_TOLERANCE: f64 = 1e-2;
 const STEP: f32 = 0.015625;
 
@@ -45,10 +46,12 @@ fn close(a: &[f64], b: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+type Forward = Box<dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<1>>;
+
 /// A distillation loss on rows [B, 8] of student and teacher.
 struct Loss {
     name: String,
-    forward: Box<dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<1>>,
+    forward: Forward,
     /// Whether it is on logits, and so has to bear any of them.
     on_logits: bool,
     /// Whether it is 0 where the student is the teacher.
@@ -71,7 +74,6 @@ fn losses() -> Vec<Loss> {
     let mut add = |name: String, on_logits, is_distance, forward| {
         losses.push(Loss { name, forward, on_logits, is_distance });
     };
-    type Forward = Box<dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<1>>;
     for scale in [KdScale::TemperatureSquared, KdScale::One] {
         let kd = KdLossConfig { temperature: 2.0, scale }.init().unwrap();
         let forward: Forward = Box::new(move |s, t| kd.forward(s, t));
@@ -81,7 +83,7 @@ fn losses() -> Vec<Loss> {
         let dkd = DkdLossConfig { alpha: 0.7, beta: 2.0, temperature }.init(WIDTH).unwrap();
         let forward: Forward = Box::new(move |s, t| {
             let targets = classes_of(s.dims()[0]);
-            dkd.forward(s, t, targets)
+            dkd.forward(s, t, &targets)
         });
         add(format!("{dkd:?}"), true, true, forward);
     }
@@ -148,11 +150,19 @@ fn upsampled(maps: Tensor<4>, k: usize) -> Tensor<4> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn every_gradient_equals_central_differences([student, teacher] in rows(2..4, 2.0)) {
         for loss in losses() {
+            // a norm has a kink at 0, beside which differences say nothing
+            let value_of = |row| {
+                let [student, teacher] = [&student, &teacher].map(|rows| tensor(&rows[row..row + WIDTH]));
+                host((loss.forward)(student, teacher))[0]
+            };
+            if loss.name.contains("mode: L2") && (0..student.len()).step_by(WIDTH).any(|row| value_of(row) < 0.1) {
+                continue;
+            }
             let (_, gradient) = loss.value_and_gradient(&student, &teacher);
             for (i, gradient) in gradient.into_iter().enumerate() {
                 let moved = |step: f32| {
@@ -160,7 +170,8 @@ proptest! {
                     values[i] += step;
                     host((loss.forward)(tensor(&values), tensor(&teacher)))[0]
                 };
-                let difference = (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP);
+                let slope = |step: f32| (moved(step) - moved(-step)) / f64::from(2.0 * step);
+                let difference = (4.0 * slope(STEP / 2.0) - slope(STEP)) / 3.0;
                 prop_assert!((difference - gradient).abs() <= DIFFERENCE_TOLERANCE * (1.0 + gradient.abs()),
                     "{}: difference {difference}, gradient {gradient}", loss.name);
             }
@@ -244,8 +255,8 @@ proptest! {
                 standardized.per_sample(deep(&student), deep(&teacher)),
             ),
             (
-                dkd.per_sample(student.clone(), teacher.clone(), classes_of(batch)),
-                dkd.per_sample(deep(&student), deep(&teacher), classes_of(batch)),
+                dkd.per_sample(student.clone(), teacher.clone(), &classes_of(batch)),
+                dkd.per_sample(deep(&student), deep(&teacher), &classes_of(batch)),
             ),
         ] {
             close(&host(deep), &host(flat), 0.0)?;
@@ -259,7 +270,7 @@ proptest! {
         let targets = classes_of(student.dims()[0]);
         let part = |alpha, beta| {
             let loss = DkdLossConfig { alpha, beta, temperature }.init(WIDTH).unwrap();
-            host(loss.per_sample(student.clone(), teacher.clone(), targets.clone()))
+            host(loss.per_sample(student.clone(), teacher.clone(), &targets))
         };
         let kd = KdLossConfig { temperature, scale: KdScale::TemperatureSquared }.init().unwrap();
         let kd = host(kd.per_sample(student.clone(), teacher.clone()));

@@ -247,8 +247,8 @@ fn dkd(case: &Case) -> bool {
         return check(case, &value, Some(per_sample), &[("student_logits", student)]);
     }
     let loss = loss.unwrap();
-    let per_sample = got(loss.per_sample(student.clone(), teacher.clone(), targets.clone()));
-    let value = loss.forward(student.clone(), teacher, targets);
+    let per_sample = got(loss.per_sample(student.clone(), teacher.clone(), &targets));
+    let value = loss.forward(student.clone(), teacher, &targets);
     check(case, &value, Some(per_sample), &[("student_logits", student)])
 }
 
