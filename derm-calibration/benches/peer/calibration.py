@@ -1,9 +1,9 @@
 """The same rows through scipy, scikit-learn, torch, netcal and relplot.
 
     DERM_BENCH_TABLE=<folder> cargo bench -p derm-calibration     # writes the rows
-    python calibration.py <folder> > calibration.txt
+    python calibration.py <folder> [word …] > calibration.txt
 
-Medians of a few runs after one warm-up, all cores that the libraries take.
+With words only the measurements whose name holds one of them run. Medians of a few runs after one warm-up, all cores that the libraries take.
 """
 
 import sys
@@ -37,6 +37,8 @@ def nll(z):
 
 
 def measure(name, run, repeats=5):
+    if sys.argv[2:] and not any(word in name for word in sys.argv[2:]):
+        return
     note = run()
     times = []
     for _ in range(repeats):
