@@ -129,6 +129,14 @@ pub(crate) fn check_at_least_one(argument: &'static str, value: usize) -> Result
     if value >= 1 { Ok(()) } else { Err(Error::Count { argument, value, minimum: 1, maximum: usize::MAX }) }
 }
 
+pub(crate) fn check_at_least_two_classes(value: usize) -> Result<(), Error> {
+    if value >= 2 {
+        Ok(())
+    } else {
+        Err(Error::Count { argument: "num_classes", value, minimum: 2, maximum: usize::MAX })
+    }
+}
+
 pub(crate) fn check_not_empty(argument: &'static str, length: usize) -> Result<(), Error> {
     if length > 0 { Ok(()) } else { Err(ValueError::Empty { argument }.into()) }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Binning, BootstrapEstimate, ConfusionMatrix, Error, Interval, Metric, ReliabilityTable, Resamples,
-    ZeroDivision, auroc_ovr, bootstrap, wilson_effective,
+    Suspicion, ZeroDivision, auroc_ovr, bootstrap, check_probabilities, wilson_effective,
 };
 
 /// How an [`Evaluation`] is made.
@@ -145,6 +145,9 @@ pub struct Evaluation {
     pub confusion: ConfusionMatrix,
     /// Confidence against accuracy over uniform bins.
     pub reliability: ReliabilityTable,
+    /// Signs that the numbers are not what they are taken for; empty where there are none.
+    #[serde(default)]
+    pub suspicions: Vec<Suspicion>,
 }
 
 impl Evaluation {
@@ -179,6 +182,7 @@ impl Evaluation {
             classes: class_evaluations(predictions, probabilities, &confusion, config.alpha)?,
             confusion,
             reliability: ReliabilityTable::top_label(probabilities, targets, binning)?,
+            suspicions: check_probabilities(probabilities).into_iter().collect(),
         })
     }
 

@@ -24,6 +24,7 @@ mod evaluation;
 mod holm;
 mod interval;
 mod isotonic;
+mod label_quality;
 mod matthews;
 mod mcnemar;
 mod metric;
@@ -43,8 +44,11 @@ mod replicates;
 mod resamples;
 mod roc_curve;
 mod seeds;
+mod self_check;
 mod subgroups;
 mod top_k;
+#[cfg(feature = "train")]
+pub mod train;
 mod two_level_bootstrap;
 mod units;
 
@@ -72,6 +76,9 @@ pub use evaluation::{ClassEvaluation, Evaluation, EvaluationConfig, MetricEstima
 pub use holm::{Holm, holm};
 pub use interval::{Interval, IntervalMethod};
 pub use isotonic::IsotonicRegression;
+pub use label_quality::{
+    ConfidentJoint, LabelIssue, LabelIssueFilter, LabelQualityScore, confident_thresholds, label_issues,
+};
 pub use matthews::matthews;
 pub use mcnemar::{McNemar, mcnemar};
 pub use metric::{Direction, Metric};
@@ -88,6 +95,9 @@ pub use reliability::{Binning, CalibrationNorm, ReliabilityBin, ReliabilityTable
 pub use resamples::Resamples;
 pub use roc_curve::{DecisionThreshold, RocCurve, RocPoint};
 pub use seeds::SeedSummary;
+pub use self_check::{
+    ReportedNumbers, Suspicion, check_corruption, check_disjoint, check_probabilities, check_splits,
+};
 pub use subgroups::{SubgroupConfig, SubgroupGap, SubgroupRow, SubgroupTable};
 pub use top_k::{top_k_accuracy, top_k_hits};
 pub use two_level_bootstrap::{RecipeDifference, RunPairing, TwoLevelBootstrap};

@@ -8,6 +8,8 @@
     unreachable_pub
 )]
 
+mod golden_label_noise;
+
 use derm_core::Probabilities;
 use derm_golden::{Case, GoldenFile, Got};
 use derm_metrics::{
@@ -61,6 +63,11 @@ fn metrics() {
 fn binned_calibration_errors() {
     let file = GoldenFile::open(env!("CARGO_MANIFEST_DIR"), "calibration.json");
     file.run(&IN_DERM_CALIBRATION, calibration_error);
+}
+
+#[test]
+fn label_noise() {
+    GoldenFile::open(env!("CARGO_MANIFEST_DIR"), "label_noise.json").run(&[], golden_label_noise::check);
 }
 
 fn predictions(case: &Case) -> (Probabilities, Vec<usize>) {
