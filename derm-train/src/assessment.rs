@@ -1,6 +1,6 @@
 use derm_calibration::{AbstainConfig, CalibrationRecord, RiskCoverage, TemperatureConfig, TierTable};
-use derm_core::{Calibration, PredictionMetadata, Predictions, Role, Test, Validation};
-use derm_metrics::{Evaluation, EvaluationConfig};
+use derm_core::{Calibration, PredictionMetadata, Predictions, Role, SplitRole, Test, Validation};
+use derm_metrics::{Evaluation, EvaluationConfig, Suspicion, check_splits};
 use serde::Serialize;
 
 use crate::seed::{Purpose, derive};
@@ -20,6 +20,9 @@ pub struct Assessment {
     /// Risk against coverage on the test split, over all rows.
     #[serde(skip)]
     pub risk_coverage: RiskCoverage,
+    /// Signs that the numbers are not what they are taken for: probabilities that are one-hot, a lesion or patient
+    /// in two splits. Empty where there are none.
+    pub suspicions: Vec<Suspicion>,
 }
 
 impl Assessment {
@@ -51,13 +54,35 @@ impl Assessment {
             n_bins: evaluation.calibration_bins,
             ..EvaluationConfig::default()
         };
+        let uncalibrated = Evaluation::new(test, &test.probabilities(), &config)?;
+        let mut suspicions = uncalibrated.suspicions.clone();
+        suspicions.extend(check_splits([
+            (SplitRole::Validation, validation.groups()),
+            (SplitRole::Calibration, calibration.groups()),
+            (SplitRole::Test, test.groups()),
+        ]));
         Ok(Self {
-            uncalibrated: Evaluation::new(test, &test.probabilities(), &config)?,
+            uncalibrated,
             calibrated: Evaluation::new(test, &probabilities, &config)?,
             tiers: record.evaluate(test, config.alpha)?,
             risk_coverage: RiskCoverage::top_label(&probabilities, test.targets())?,
             calibration: record,
+            suspicions,
         })
+    }
+}
+
+/// Suspicions that are told one by one; a leaking split has thousands.
+const TOLD: usize = 5;
+
+impl Assessment {
+    /// The suspicions in words, the first of them and how many more there are.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.suspicions.iter().take(TOLD).map(ToString::to_string).collect();
+        if self.suspicions.len() > TOLD {
+            warnings.push(format!("and {} more of this kind", self.suspicions.len() - TOLD));
+        }
+        warnings
     }
 }
 

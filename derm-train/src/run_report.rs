@@ -34,6 +34,12 @@ impl<A: Architecture> Finished<A> {
             ("calibrated", &assessment.calibrated.reliability),
         ];
 
+        let mut metrics = Section::new("Test metrics")
+            .text("Calibrated probabilities. Intervals come from a bootstrap over lesions or patients.");
+        for warning in assessment.warnings() {
+            metrics = metrics.note(format!("Warning: {warning}."));
+        }
+
         let mut decisions = Section::new("When it answers, and when it refers");
         for note in policy_notes(&assessment.calibration.abstain) {
             decisions = decisions.text(note);
@@ -52,11 +58,7 @@ impl<A: Architecture> Finished<A> {
 
         Ok(Report::new(self.recipe.name.clone())
             .lead(self.lead())
-            .section(
-                Section::new("Test metrics")
-                    .text("Calibrated probabilities. Intervals come from a bootstrap over lesions or patients.")
-                    .table(metric_table(&models)?),
-            )
+            .section(metrics.table(metric_table(&models)?))
             .section(
                 Section::new("Classes")
                     .figures([

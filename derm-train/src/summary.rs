@@ -10,6 +10,9 @@ use crate::Assessment;
 impl fmt::Display for Assessment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uncalibrated, calibrated, tiers, calibration, .. } = self;
+        for warning in self.warnings() {
+            writeln!(f, "warning: {warning}")?;
+        }
         writeln!(f, "test: {} images of {} lesions or patients", calibrated.samples, calibrated.groups)?;
         for (estimate, before) in calibrated.metrics.iter().zip(&uncalibrated.metrics) {
             write!(f, "  {:<20} {}", estimate.name, number(estimate.value))?;

@@ -21,7 +21,11 @@ fn metadata() -> PredictionMetadata {
 
 /// 120 lesions, five in six of them right with a margin of 3.
 fn predictions<R: Role>(metadata: PredictionMetadata) -> Predictions<R> {
-    let names = || (0..120).map(|i| format!("{}_{i}", R::ROLE)).collect::<Vec<_>>();
+    predictions_of(metadata, R::ROLE.name())
+}
+
+fn predictions_of<R: Role>(metadata: PredictionMetadata, prefix: &str) -> Predictions<R> {
+    let names = || (0..120).map(|i| format!("{prefix}_{i}")).collect::<Vec<_>>();
     let targets: Vec<usize> = (0..120).map(|i| (i / 3) % 4).collect();
     let values = Array2::from_shape_fn((120, 4), |(i, class)| {
         let said = (targets[i] + usize::from(i % 6 == 0)) % 4;
@@ -55,11 +59,30 @@ fn the_table_says_what_was_measured() {
     let accuracy = assessment.calibrated.metrics.iter().find(|metric| metric.name == "accuracy").unwrap();
     assert_eq!(accuracy.value, Some(100.0 / 120.0));
     let text = assessment.to_string();
+    assert!(assessment.suspicions.is_empty());
     assert!(text.starts_with("test: 120 images of 120 lesions or patients"), "{text}");
     assert!(CLASSES.iter().all(|class| text.contains(class)), "{text}");
     // The seed decides the intervals, so the same call gives the same bytes.
     let again = assess(metadata(), metadata()).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&assessment).unwrap());
+}
+
+#[test]
+fn a_lesion_in_two_splits_is_told() {
+    let evaluation = EvaluationRecipe { bootstrap_replicates: 50, ..EvaluationRecipe::default() };
+    let assessment = Assessment::new(
+        &predictions_of::<Validation>(metadata(), "lesion"),
+        &predictions::<Calibration>(metadata()),
+        &predictions_of::<Test>(metadata(), "lesion"),
+        &AbstentionRecipe::default(),
+        &evaluation,
+        3,
+    )
+    .unwrap();
+    assert_eq!(assessment.suspicions.len(), 120);
+    let text = assessment.to_string();
+    assert!(text.starts_with("warning: `lesion_0` has rows in validation and in test"), "{text}");
+    assert!(text.contains("\nwarning: and 115 more"), "{text}");
 }
 
 #[test]
