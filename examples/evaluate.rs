@@ -6,12 +6,12 @@
 //! the numbers come from the third.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use derm_core::{Predictions, Role};
 use derm_train::{AbstentionRecipe, Assessment, Error, EvaluationRecipe};
+use examples::load_predictions;
 
 #[derive(Parser)]
 #[command(about = "Calibrate, choose abstain thresholds and measure, from predictions files")]
@@ -43,9 +43,9 @@ fn evaluate(arguments: &Arguments) -> Result<(), Error> {
     let folder = &arguments.predictions;
     let &Arguments { answer_risk, suggest_risk, delta, seed, .. } = arguments;
     let assessment = Assessment::new(
-        &load(folder)?,
-        &load(folder)?,
-        &load(folder)?,
+        &load_predictions(folder)?,
+        &load_predictions(folder)?,
+        &load_predictions(folder)?,
         &AbstentionRecipe { answer_risk, suggest_risk, delta },
         &EvaluationRecipe::default(),
         seed,
@@ -61,11 +61,4 @@ fn evaluate(arguments: &Arguments) -> Result<(), Error> {
         println!("{assessment}");
     }
     Ok(())
-}
-
-/// The table of a role: `<role>.safetensors` where it is there, else `<role>.csv`.
-fn load<R: Role>(folder: &Path) -> Result<Predictions<R>, Error> {
-    let binary = folder.join(format!("{}.safetensors", R::ROLE));
-    let path = if binary.is_file() { binary } else { folder.join(format!("{}.csv", R::ROLE)) };
-    Ok(Predictions::load(path)?)
 }

@@ -8,9 +8,11 @@ pub mod quickstart;
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
+use derm_core::{Predictions, PredictionsError, Role};
 
 /// The device that the environment variable `BURN_DEVICE` names (`flex`, `ndarray`, `cuda`), else the best one
 /// that was compiled in.
@@ -34,6 +36,16 @@ pub fn device() -> Result<Device, String> {
         return Err("this program was built without a backend: enable `flex`, `ndarray` or `cuda`".to_owned());
     }
     Ok(Device::default())
+}
+
+/// The predictions of a role in a folder: `<role>.safetensors` where it is there, else `<role>.csv`.
+///
+/// # Errors
+/// As `Predictions::load`.
+pub fn load_predictions<R: Role>(folder: &Path) -> Result<Predictions<R>, PredictionsError> {
+    let binary = folder.join(format!("{}.safetensors", R::ROLE));
+    let path = if binary.is_file() { binary } else { folder.join(format!("{}.csv", R::ROLE)) };
+    Predictions::load(path)
 }
 
 /// Prints the error and its sources, and ends with status 1.

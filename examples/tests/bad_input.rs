@@ -409,12 +409,14 @@ fn the_programs_end_with_an_error() {
             let of = |role: &str| find(&broken, role, extension);
             fs::copy(of("test"), of("calibration")).unwrap();
         }
-        let output = program("evaluate").unwrap().arg(&broken).output().unwrap();
-        failed(&output, &["calibration", "test"]);
-        let json = ham.place.path().join("absent.json");
-        let output = program("evaluate").unwrap().arg(ham.root()).arg("--json").arg(&json).output().unwrap();
-        failed(&output, &["validation.csv"]);
-        assert!(!json.exists());
+        for name in ["evaluate", "calibrate"] {
+            let output = program(name).unwrap().arg(&broken).output().unwrap();
+            failed(&output, &["calibration", "test"]);
+            let json = ham.place.path().join("absent.json");
+            let output = program(name).unwrap().arg(ham.root()).arg("--json").arg(&json).output().unwrap();
+            failed(&output, &["validation.csv"]);
+            assert!(!json.exists());
+        }
     }
 }
 
