@@ -154,7 +154,8 @@ impl Case {
     }
 
     /// Every expected entry is there and right, none is left over, and every param and every input of the case's
-    /// own was read. Counts differ by at least 1 where they differ, so the tolerance keeps them exact.
+    /// own was read. Numbers are compared within the tolerance of the case, counts, indices and flags exactly, and a
+    /// matrix must have the expected shape.
     pub fn check<K: Into<String>>(&self, got: impl IntoIterator<Item = (K, Got)>) {
         let got: BTreeMap<String, Got> = got.into_iter().map(|(key, got)| (key.into(), got)).collect();
         let used = self.used.borrow();
@@ -165,11 +166,16 @@ impl Case {
             assert!(self.expected.contains_key(key), "{}: `{key}` is not expected", self.name);
         }
         for (key, expected) in &self.expected {
-            let Got(got) = got.get(key).unwrap_or_else(|| panic!("{}: nothing for `{key}`", self.name));
-            assert_eq!(got.len(), expected.data.len(), "{}: length of `{key}`", self.name);
-            for (index, (got, want)) in got.iter().zip(&expected.data).enumerate() {
+            let Got { values, shape, exact } =
+                got.get(key).unwrap_or_else(|| panic!("{}: nothing for `{key}`", self.name));
+            assert_eq!(values.len(), expected.data.len(), "{}: length of `{key}`", self.name);
+            if let Some(shape) = shape {
+                assert_eq!(shape, &expected.shape, "{}: shape of `{key}`", self.name);
+            }
+            for (index, (got, want)) in values.iter().zip(&expected.data).enumerate() {
                 let close = match (got, want) {
                     (None, None) => true,
+                    (Some(got), Some(want)) if *exact => got == want,
                     (Some(got), Some(want)) => (got - want).abs() <= self.atol + self.rtol * want.abs(),
                     _ => false,
                 };

@@ -2,23 +2,35 @@ use ndarray::Array2;
 
 /// What the code under test gave for one expected entry: its values in row-major order, `None` where undefined.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Got(pub(crate) Vec<Option<f64>>);
+pub struct Got {
+    pub(crate) values: Vec<Option<f64>>,
+    /// The shape, where the type has one.
+    pub(crate) shape: Option<Vec<usize>>,
+    /// Counts, indices and flags are right or wrong: no tolerance applies to them.
+    pub(crate) exact: bool,
+}
+
+impl Got {
+    fn whole(values: impl Iterator<Item = f64>) -> Self {
+        Self { exact: true, ..values.map(Some).collect() }
+    }
+}
 
 impl From<f64> for Got {
     fn from(value: f64) -> Self {
-        Self(vec![Some(value)])
+        Some(value).into()
     }
 }
 
 impl From<Option<f64>> for Got {
     fn from(value: Option<f64>) -> Self {
-        Self(vec![value])
+        std::iter::once(value).collect()
     }
 }
 
 impl From<usize> for Got {
     fn from(value: usize) -> Self {
-        Self(vec![Some(value as f64)])
+        vec![value].into()
     }
 }
 
@@ -36,36 +48,37 @@ impl From<&[f64]> for Got {
 
 impl From<Vec<Option<f64>>> for Got {
     fn from(values: Vec<Option<f64>>) -> Self {
-        Self(values)
+        Self { values, shape: None, exact: false }
     }
 }
 
 impl From<Vec<u64>> for Got {
     fn from(values: Vec<u64>) -> Self {
-        values.into_iter().map(|x| Some(x as f64)).collect()
+        Self::whole(values.into_iter().map(|x| x as f64))
     }
 }
 
 impl From<Vec<usize>> for Got {
     fn from(values: Vec<usize>) -> Self {
-        values.into_iter().map(|x| Some(x as f64)).collect()
+        Self::whole(values.into_iter().map(|x| x as f64))
     }
 }
 
 impl From<Vec<bool>> for Got {
     fn from(values: Vec<bool>) -> Self {
-        values.into_iter().map(|x| Some(f64::from(u8::from(x)))).collect()
+        Self::whole(values.into_iter().map(|x| f64::from(u8::from(x))))
     }
 }
 
 impl From<Array2<f64>> for Got {
     fn from(values: Array2<f64>) -> Self {
-        values.into_iter().map(Some).collect()
+        let shape = Some(values.shape().to_vec());
+        Self { shape, ..values.into_iter().map(Some).collect() }
     }
 }
 
 impl FromIterator<Option<f64>> for Got {
     fn from_iter<I: IntoIterator<Item = Option<f64>>>(values: I) -> Self {
-        Self(values.into_iter().collect())
+        values.into_iter().collect::<Vec<_>>().into()
     }
 }

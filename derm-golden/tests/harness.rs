@@ -75,6 +75,40 @@ fn a_number_where_the_value_is_undefined_fails_and_the_reverse() {
 }
 
 #[test]
+fn counts_have_no_tolerance_and_matrices_have_a_shape() {
+    let case = CASE.replace(r#""rtol": 0.0, "atol": 1e-3"#, r#""rtol": 0.5, "atol": 1.0"#);
+    let run = |value: Got, grad: Got| {
+        let file = file(&[&case]);
+        catch_unwind(AssertUnwindSafe(|| {
+            file.run(&[], |case| {
+                read_all(case);
+                case.check([("value", value.clone()), ("grad.x", grad.clone())]);
+                true
+            });
+        }))
+    };
+    let grad = || Got::from(vec![Some(1.0), None]);
+    assert!(run(6.0.into(), grad()).is_ok());
+    assert!(run(6_usize.into(), grad()).is_err());
+    assert!(run(5_usize.into(), grad()).is_ok());
+    let transposed = CASE
+        .replace(r#"{ "shape": [2], "data": [1.0, null] }"#, r#"{ "shape": [2, 1], "data": [1.0, 1.0] }"#);
+    for (shape, passes) in [((2, 1), true), ((1, 2), false)] {
+        let file = file(&[&transposed]);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            file.run(&[], |case| {
+                case.check([
+                    ("value", read_all(case).into()),
+                    ("grad.x", ndarray::Array2::ones(shape).into()),
+                ]);
+                true
+            });
+        }));
+        assert_eq!(result.is_ok(), passes, "{shape:?}");
+    }
+}
+
+#[test]
 fn nan_fails() {
     let message = refused(&[], |case| {
         read_all(case);
