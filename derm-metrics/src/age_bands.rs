@@ -1,7 +1,8 @@
 use crate::Error;
 use crate::error::check_not_empty;
 
-/// Bands of age for a subgroup table: `[0, e₁)`, `[e₁, e₂)`, …, `[e_k, ∞)`, each holding its lower edge.
+/// Bands of age for a subgroup table: `[0, e₁)`, `[e₁, e₂)`, …, `[e_k, ∞)`, each holding its lower edge. A
+/// [`SubgroupTable`](crate::SubgroupTable) lists them by age.
 ///
 /// ```
 /// use derm_metrics::AgeBands;

@@ -148,7 +148,8 @@ fn interval(
 
 fn acceleration(without: &[Vec<Option<f64>>]) -> Result<f64, NoBcaInterval> {
     let (mut cubes, mut squares, mut largest) = (0.0, 0.0, 0.0_f64);
-    for stratum in without {
+    // The only unit of a stratum is in every replicate: it adds no variation.
+    for stratum in without.iter().filter(|stratum| stratum.len() > 1) {
         let values: Option<Vec<f64>> = stratum.iter().copied().collect();
         let values = values.ok_or(NoBcaInterval::JackknifeUndefined)?;
         let n = values.len() as f64;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::check_alpha;
 use crate::metric::PreparedMetrics;
-use crate::replicates::{Spread, shifted, two_sided_p};
+use crate::replicates::{Spread, minus, shifted, two_sided_p};
 use crate::{Error, Interval, Metric, Resamples};
 
 /// A metric with its bootstrap distribution.
@@ -18,11 +18,12 @@ pub struct BootstrapEstimate {
     /// Its value on each replicate, shape `[B]`; `None` where a replicate leaves it undefined.
     pub replicates: Vec<Option<f64>>,
     /// The percentile interval over the replicates that have a value; `None` where the estimate is undefined
-    /// or fewer than half of the replicates have one.
+    /// or fewer than half of the replicates have one, where an end is infinite, and where there is only one unit to
+    /// draw (one lesion), whose replicates are all the same.
     pub interval: Option<Interval>,
     /// Mean of the replicates that have a value.
     pub mean: Option<f64>,
-    /// Their standard deviation with B − 1 in the denominator; `None` below two.
+    /// Their standard deviation with B − 1 in the denominator; `None` below two, or where one is infinite.
     pub std: Option<f64>,
 }
 
@@ -32,14 +33,16 @@ impl BootstrapEstimate {
         estimate: Option<f64>,
         replicates: Vec<Option<f64>>,
         alpha: f64,
+        varies: bool,
     ) -> Self {
         let spread = Spread::new(&replicates, alpha);
-        let interval = estimate.and(spread.interval);
+        let interval = estimate.filter(|_| varies).and(spread.interval);
         Self { metric, estimate, interval, mean: spread.mean, std: spread.std, replicates }
     }
 
     /// The percentile interval moved down by the replicates' bias, `mean − estimate`, and cut at zero: for
-    /// errors that are never negative, such as a binned calibration error.
+    /// errors that are never negative, such as a binned calibration error. `None` where there is no percentile
+    /// interval, or the bias is infinite.
     ///
     /// A resample repeats rows, so its bins are noisier than those of the data, and noise adds to a calibration
     /// error without ever cancelling. The plain percentiles of such an error lie too high by about that much, and
@@ -48,7 +51,7 @@ impl BootstrapEstimate {
     /// # Source
     /// The bias estimate of Efron and Tibshirani 1993, chapter 10.
     pub fn shifted_interval(&self) -> Option<Interval> {
-        Some(shifted(self.interval?, self.mean? - self.estimate?))
+        shifted(self.interval?, self.mean? - self.estimate?)
     }
 }
 
@@ -90,7 +93,7 @@ pub fn bootstrap(
     let by_replicate = replicate_values(&prepared, resamples);
     let of_metric = |(index, &metric): (usize, &Metric)| {
         let replicates = by_replicate.iter().map(|values| values[index]).collect();
-        BootstrapEstimate::new(metric, estimates[index], replicates, alpha)
+        BootstrapEstimate::new(metric, estimates[index], replicates, alpha, resamples.freedom() > 0)
     };
     Ok(metrics.iter().enumerate().map(of_metric).collect())
 }
@@ -101,7 +104,7 @@ pub struct PairedBootstrap {
     /// The metric and its conventions.
     #[serde(flatten)]
     pub metric: Metric,
-    /// Metric of the first model minus that of the second; `None` where one is undefined.
+    /// Metric of the first model minus that of the second; `None` where one is undefined or both are infinite.
     pub estimate: Option<f64>,
     /// The difference on each replicate, shape `[B]`.
     pub replicates: Vec<Option<f64>>,
@@ -116,7 +119,7 @@ pub struct PairedBootstrap {
 /// same rows, so that what makes a row easy or hard for both cancels.
 ///
 /// # Errors
-/// As [`bootstrap`], for either model.
+/// As [`bootstrap`], for either model, and [`Error::Classes`] where they have different numbers of classes.
 pub fn paired_bootstrap(
     first: &Probabilities,
     second: &Probabilities,
@@ -125,14 +128,15 @@ pub fn paired_bootstrap(
     resamples: &Resamples,
     alpha: f64,
 ) -> Result<Vec<PairedBootstrap>, Error> {
+    check_classes(second, first.num_classes())?;
     let first = bootstrap(first, targets, metrics, resamples, alpha)?;
     let second = bootstrap(second, targets, metrics, resamples, alpha)?;
-    let subtract = |a: Option<f64>, b: Option<f64>| Some(a? - b?);
+    let varies = resamples.freedom() > 0;
     let pair = |(first, second): (BootstrapEstimate, BootstrapEstimate)| {
         let pairs = first.replicates.iter().zip(&second.replicates);
-        let replicates: Vec<Option<f64>> = pairs.map(|(&a, &b)| subtract(a, b)).collect();
-        let estimate = subtract(first.estimate, second.estimate);
-        let interval = estimate.and(Spread::new(&replicates, alpha).interval);
+        let replicates: Vec<Option<f64>> = pairs.map(|(&a, &b)| minus(a, b)).collect();
+        let estimate = minus(first.estimate, second.estimate);
+        let interval = estimate.filter(|_| varies).and(Spread::new(&replicates, alpha).interval);
         let p_value = interval.map(|_| two_sided_p(&replicates));
         PairedBootstrap { metric: first.metric, estimate, replicates, interval, p_value }
     };
@@ -146,6 +150,12 @@ pub(crate) fn check_rows(probabilities: &Probabilities, resamples: &Resamples) -
     } else {
         Err(ValueError::Length { argument: "resamples", got, expected }.into())
     }
+}
+
+/// Whether probabilities have as many classes as those that they are compared with.
+pub(crate) fn check_classes(probabilities: &Probabilities, expected: usize) -> Result<(), Error> {
+    let got = probabilities.num_classes();
+    if got == expected { Ok(()) } else { Err(Error::Classes { got, expected }) }
 }
 
 pub(crate) fn replicate_values(prepared: &PreparedMetrics, resamples: &Resamples) -> Vec<Vec<Option<f64>>> {

@@ -2,6 +2,7 @@ use derm_core::Probabilities;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{check_length, check_not_empty};
 use crate::{ClassSet, Error};
 
 /// How often each class was predicted as each class: rows are the true class, columns the predicted one.
@@ -114,15 +115,15 @@ impl ConfusionMatrix {
 }
 
 impl TryFrom<Vec<Vec<u64>>> for ConfusionMatrix {
-    type Error = String;
+    type Error = Error;
 
-    fn try_from(rows: Vec<Vec<u64>>) -> Result<Self, String> {
+    fn try_from(rows: Vec<Vec<u64>>) -> Result<Self, Error> {
         let num_classes = rows.len();
         if let Some(row) = rows.iter().find(|row| row.len() != num_classes) {
-            return Err(format!(
-                "a confusion matrix of {num_classes} rows has a row of {} columns",
-                row.len()
-            ));
+            check_length("columns of the confusion matrix", row.len(), num_classes)?;
+        }
+        if rows.iter().flatten().all(|&count| count == 0) {
+            check_not_empty("confusion matrix", 0)?;
         }
         let counts = Array2::from_shape_fn((num_classes, num_classes), |(row, column)| rows[row][column]);
         Ok(Self { counts })

@@ -4,6 +4,10 @@ use crate::error::check_alpha;
 use crate::ranked_rows::{RankedRows, check_scores};
 use crate::{Error, Interval, IntervalMethod, normal};
 
+/// A variance up to this is rounding: components differ by at least `1 / 2n`, so a true variance is at least of the
+/// order of `n⁻⁴`, which is more for any n up to millions.
+const ROUNDING: f64 = 1e-28;
+
 /// The areas under the ROC curve of two scores on the same rows, and whether they differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeLong {
@@ -11,13 +15,15 @@ pub struct DeLong {
     pub auroc: [f64; 2],
     /// Their estimated covariance.
     pub covariance: [[f64; 2]; 2],
-    /// The normal interval of each area, cut to [0, 1].
+    /// The normal interval of each area, cut to [0, 1]. An area of exactly 0 or 1 has an estimated variance of 0, and
+    /// its interval is that point: it says that no pair is misranked, not how certain that is.
     pub intervals: [Interval; 2],
     /// First area minus second.
     pub difference: f64,
-    /// The normal interval of the difference, cut to [−1, 1].
+    /// The normal interval of the difference, cut to [−1, 1]; a point where `z` is `None`.
     pub difference_interval: Interval,
-    /// Difference over its standard error; `None` where that is 0, as for two scores that rank alike.
+    /// Difference over its standard error; `None` where that is 0, as for two scores that rank alike, or two areas of
+    /// exactly 0 or 1.
     pub z: Option<f64>,
     /// Two-sided p-value of `z`.
     pub p_value: Option<f64>,
@@ -57,7 +63,7 @@ pub fn delong(first: &[f64], second: &[f64], labels: &[bool], alpha: f64) -> Res
     // From the differences themselves, so that equal rankings give exactly 0.
     let apart = first.minus(&second);
     let variance = apart.covariance(&apart);
-    let z = (variance > 0.0).then(|| difference / variance.sqrt());
+    let z = (variance > ROUNDING).then(|| difference / variance.sqrt());
     Ok(Some(DeLong {
         auroc,
         covariance,
@@ -69,7 +75,8 @@ pub fn delong(first: &[f64], second: &[f64], labels: &[bool], alpha: f64) -> Res
     }))
 }
 
-/// The area of one score with `DeLong`'s interval; `None` unless there are two rows of each label.
+/// The area of one score with `DeLong`'s interval; `None` unless there are two rows of each label. It is a point where
+/// the area is exactly 0 or 1, see [`DeLong::intervals`].
 ///
 /// # Errors
 /// As [`delong`].

@@ -18,7 +18,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A count outside its range.
-    #[error("`{argument}` is {value}: expected {minimum} to {maximum}")]
+    #[error("`{argument}` is {value}: expected {}", counts(*minimum, *maximum))]
     Count {
         /// The argument.
         argument: &'static str,
@@ -41,12 +41,12 @@ pub enum Error {
         /// The allowed range in words.
         expected: &'static str,
     },
-    /// Probabilities of another number of classes than the labels.
-    #[error("the probabilities have {got} classes: expected {expected}, one a label")]
+    /// Probabilities of another number of classes than the labels, or than those that they are compared with.
+    #[error("the probabilities have {got} classes: expected {expected}")]
     Classes {
         /// Number of classes of the probabilities.
         got: usize,
-        /// Number of labels.
+        /// Number of labels, or of classes of the others.
         expected: usize,
     },
     /// A name that is not known.
@@ -111,6 +111,15 @@ pub enum Error {
         /// Number of rows.
         num_samples: usize,
     },
+}
+
+/// A range of counts in words.
+fn counts(minimum: usize, maximum: usize) -> String {
+    match (minimum, maximum) {
+        (minimum, usize::MAX) => format!("{minimum} or more"),
+        (minimum, maximum) if minimum == maximum => minimum.to_string(),
+        (minimum, maximum) => format!("{minimum} to {maximum}"),
+    }
 }
 
 pub(crate) fn check_alpha(alpha: f64) -> Result<(), Error> {

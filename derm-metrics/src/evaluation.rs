@@ -4,8 +4,9 @@ use derm_core::{Predictions, Probabilities, Role, SplitRole};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Binning, BootstrapEstimate, ConfusionMatrix, Error, Interval, Metric, ReliabilityTable, Resamples,
-    Suspicion, ZeroDivision, auroc_ovr, bootstrap, check_probabilities, wilson_effective,
+    Binning, BootstrapEstimate, ConfusionMatrix, Error, Interval, Metric, ReliabilityTable, ReportedNumbers,
+    Resamples, Suspicion, ZeroDivision, accuracy, auroc_ovr, bootstrap, brier, check_probabilities,
+    wilson_effective,
 };
 
 /// How an [`Evaluation`] is made.
@@ -48,8 +49,12 @@ pub struct MetricEstimate {
     pub metric: Metric,
     /// Its value; `None` where it is undefined.
     pub value: Option<f64>,
+    /// Why it has no value ([`Metric::undefined_where`]); `None` where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined_because: Option<String>,
     /// Cluster-bootstrap percentile interval over the groups; that of a calibration error is moved by its bias
-    /// ([`BootstrapEstimate::shifted_interval`]).
+    /// ([`BootstrapEstimate::shifted_interval`]). `None` where the metric is undefined here or on more than half of
+    /// the replicates, and where all rows are of one group.
     pub interval: Option<Interval>,
     /// Replicates that left the metric undefined and are not in the interval.
     pub undefined_replicates: usize,
@@ -61,6 +66,10 @@ impl From<BootstrapEstimate> for MetricEstimate {
             name: estimate.metric.to_string(),
             metric: estimate.metric,
             value: estimate.estimate,
+            undefined_because: match estimate.estimate {
+                Some(_) => None,
+                None => estimate.metric.undefined_where(),
+            },
             interval: match estimate.metric {
                 Metric::Ece { .. } => estimate.shifted_interval(),
                 _ => estimate.interval,
@@ -182,7 +191,7 @@ impl Evaluation {
             classes: class_evaluations(predictions, probabilities, &confusion, config.alpha)?,
             confusion,
             reliability: ReliabilityTable::top_label(probabilities, targets, binning)?,
-            suspicions: check_probabilities(probabilities).into_iter().collect(),
+            suspicions: suspicions(probabilities, targets)?,
         })
     }
 
@@ -195,6 +204,20 @@ impl Evaluation {
     pub fn value(&self, name: &str) -> Option<f64> {
         self.metric(name)?.value
     }
+}
+
+/// Probabilities that are one-hot, or that rounding alone keeps from it: those show in their numbers.
+fn suspicions(probabilities: &Probabilities, targets: &[usize]) -> Result<Vec<Suspicion>, Error> {
+    if let Some(one_hot) = check_probabilities(probabilities) {
+        return Ok(vec![one_hot]);
+    }
+    let numbers = ReportedNumbers {
+        rows: Some(targets.len()),
+        accuracy: Some(accuracy(probabilities, targets)?),
+        brier: Some(brier(probabilities, targets)?),
+        ..ReportedNumbers::default()
+    };
+    numbers.check()
 }
 
 fn class_evaluations<R: Role>(

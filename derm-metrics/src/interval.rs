@@ -12,13 +12,13 @@ pub enum IntervalMethod {
     /// Percentiles of bootstrap replicates.
     PercentileBootstrap,
     /// Percentiles of bootstrap replicates, moved by the replicates' bias (their mean − the estimate) and cut
-    /// to the metric's range.
+    /// at 0.
     ShiftedPercentileBootstrap,
     /// Bias-corrected and accelerated percentiles of bootstrap replicates.
     BcaBootstrap,
     /// `DeLong`'s normal interval of an area under the ROC curve.
     DeLong,
-    /// Student's interval of a mean.
+    /// Student's interval of a mean, or of a difference of means.
     StudentT,
 }
 

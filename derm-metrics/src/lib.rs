@@ -45,12 +45,14 @@ mod resamples;
 mod roc_curve;
 mod seeds;
 mod self_check;
+mod student;
 mod subgroups;
 mod top_k;
 #[cfg(feature = "train")]
 pub mod train;
 mod two_level_bootstrap;
 mod units;
+mod value_order;
 
 pub use accuracy::accuracy;
 pub use age_bands::AgeBands;

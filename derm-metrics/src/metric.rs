@@ -135,13 +135,48 @@ impl Metric {
         Self::Ece { n_bins: 15 },
     ];
 
-    /// The value, `None` where it is undefined (an AUROC where every sample is of one class).
+    /// The value, `None` where it is undefined (an AUROC where every sample is of one class):
+    /// [`Metric::undefined_where`] says why.
     ///
     /// # Errors
     /// As the function of that metric.
     pub fn value(&self, probabilities: &Probabilities, targets: &[usize]) -> Result<Option<f64>, Error> {
         let prepared = PreparedMetrics::new(probabilities, targets, std::slice::from_ref(self))?;
         Ok(prepared.values(|_| 1)[0])
+    }
+
+    /// The rows for which it has no value, in words; `None` for a metric that always has one.
+    ///
+    /// ```
+    /// use derm_metrics::Metric;
+    /// let reason = Metric::ClassAuroc { class: 4 }.undefined_where();
+    /// assert_eq!(reason.as_deref(), Some("all rows or none are of class 4"));
+    /// assert_eq!(Metric::Accuracy.undefined_where(), None);
+    /// ```
+    pub fn undefined_where(&self) -> Option<String> {
+        match self {
+            Self::Sensitivity { class } | Self::ClassAveragePrecision { class } => {
+                Some(format!("no row is of class {class}"))
+            }
+            Self::Specificity { class } => Some(format!("all rows are of class {class}")),
+            Self::ClassAuroc { class } | Self::PartialAuroc { class, .. } => {
+                Some(format!("all rows or none are of class {class}"))
+            }
+            Self::Matthews => Some("the targets or the predictions are of one class".to_owned()),
+            Self::Kappa { .. } => Some("the targets and the predictions are of one class".to_owned()),
+            Self::Auroc { .. } | Self::AurocOvo => Some("all rows are of one class".to_owned()),
+            // The rows are at least one, so some class has rows to be averaged over.
+            Self::Accuracy
+            | Self::TopKAccuracy { .. }
+            | Self::BalancedAccuracy { .. }
+            | Self::MacroF1 { .. }
+            | Self::Prf { .. }
+            | Self::PredictedShare { .. }
+            | Self::AveragePrecision { .. }
+            | Self::Nll { .. }
+            | Self::Brier
+            | Self::Ece { .. } => None,
+        }
     }
 
     /// Which way is better.

@@ -2,7 +2,7 @@ use derm_core::{Probabilities, ValueError};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::error::check_at_least_one;
+use crate::error::{check_at_least_one, check_length};
 
 /// How confidences fall into bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +68,7 @@ impl ReliabilityBin {
 /// # Ok::<(), derm_metrics::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Form")]
 pub struct ReliabilityTable {
     binning: Binning,
     bins: Vec<ReliabilityBin>,
@@ -83,9 +84,7 @@ impl ReliabilityTable {
     pub fn new(confidence: &[f64], correct: &[bool], binning: Binning) -> Result<Self, Error> {
         check_confidence(confidence, correct)?;
         let index = bin_index(confidence, binning)?;
-        let n_bins = match binning {
-            Binning::Uniform { n_bins } | Binning::EqualMass { n_bins } => n_bins,
-        };
+        let (Binning::Uniform { n_bins } | Binning::EqualMass { n_bins }) = binning;
         let mut sums = BinSums::new(n_bins);
         let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); n_bins];
         for ((&bin, &confidence), &correct) in index.iter().zip(confidence).zip(correct) {
@@ -156,6 +155,38 @@ impl ReliabilityTable {
     }
 }
 
+/// The fields of a file, before they are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    binning: Binning,
+    bins: Vec<ReliabilityBin>,
+}
+
+impl TryFrom<Form> for ReliabilityTable {
+    type Error = Error;
+
+    fn try_from(Form { binning, bins }: Form) -> Result<Self, Error> {
+        let (Binning::Uniform { n_bins } | Binning::EqualMass { n_bins }) = binning;
+        check_length("bins", bins.len(), n_bins)?;
+        for (position, bin) in bins.iter().enumerate() {
+            for value in [bin.mean_confidence, bin.accuracy] {
+                let fits = value.map_or(bin.count == 0, |value| {
+                    bin.count > 0 && (0.0..=1.0 + derm_core::ROW_SUM_TOLERANCE).contains(&value)
+                });
+                if !fits {
+                    let (value, expected) =
+                        (value.unwrap_or(f64::NAN), "a number from 0 to 1 for each bin with rows");
+                    return Err(Error::Entry { argument: "bins", position, value, expected });
+                }
+            }
+        }
+        let table = Self { binning, bins };
+        check_at_least_one("count", usize::try_from(table.total()).unwrap_or(usize::MAX))?;
+        Ok(table)
+    }
+}
+
 pub(crate) fn top_label_correct(
     probabilities: &Probabilities,
     targets: &[usize],
@@ -169,9 +200,20 @@ pub(crate) fn bin_index(confidence: &[f64], binning: Binning) -> Result<Vec<usiz
     match binning {
         Binning::Uniform { n_bins } => {
             check_at_least_one("n_bins", n_bins)?;
-            // Zero would come out as bin −1: the conversion saturates at 0 on its side, the minimum on the
-            // other.
-            let bin = |&p: &f64| ((p * n_bins as f64).ceil() as usize).saturating_sub(1).min(n_bins - 1);
+            let edge = |bin: usize| bin as f64 / n_bins as f64;
+            let bin = |&p: &f64| {
+                // Zero would come out as bin −1: the conversion saturates at 0 on its side, the minimum on the
+                // other.
+                let bin = ((p * n_bins as f64).ceil() as usize).saturating_sub(1).min(n_bins - 1);
+                // The product is rounded: 0.28 · 25 lies above 7, and 0.28 is the edge 7/25 itself.
+                if bin > 0 && p <= edge(bin) {
+                    bin - 1
+                } else if bin + 1 < n_bins && p > edge(bin + 1) {
+                    bin + 1
+                } else {
+                    bin
+                }
+            };
             Ok(confidence.iter().map(bin).collect())
         }
         Binning::EqualMass { n_bins } => {

@@ -24,20 +24,28 @@ impl Spread {
             alpha,
             method: IntervalMethod::PercentileBootstrap,
         });
-        Self { interval, mean, std }
+        // An infinite value (a likelihood that is not clipped) has no spread and no interval that a file could hold.
+        let interval = interval.filter(|interval| interval.low.is_finite() && interval.high.is_finite());
+        Self { interval, mean, std: std.filter(|std| std.is_finite()) }
     }
 
     /// The interval moved down by the replicates' bias and cut at zero, for a number that is never negative.
     pub(crate) fn shifted(&self, estimate: Option<f64>) -> Option<Interval> {
-        Some(shifted(self.interval?, self.mean? - estimate?))
+        shifted(self.interval?, self.mean? - estimate?)
     }
 }
 
 /// See [`BootstrapEstimate::shifted_interval`](crate::BootstrapEstimate::shifted_interval).
-pub(crate) fn shifted(interval: Interval, bias: f64) -> Interval {
+pub(crate) fn shifted(interval: Interval, bias: f64) -> Option<Interval> {
     let end = |end: f64| (end - bias).max(0.0);
     let (low, high) = (end(interval.low), end(interval.high));
-    Interval { low, high, method: IntervalMethod::ShiftedPercentileBootstrap, ..interval }
+    let method = IntervalMethod::ShiftedPercentileBootstrap;
+    bias.is_finite().then_some(Interval { low, high, method, ..interval })
+}
+
+/// `a − b`; `None` where one is undefined or both are the same infinity.
+pub(crate) fn minus(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    Some(a? - b?).filter(|difference| !difference.is_nan())
 }
 
 /// Whether an interval may rest on the replicates that have a value: at least half do.

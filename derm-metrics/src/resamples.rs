@@ -151,6 +151,14 @@ impl Resamples {
         counts
     }
 
+    /// Number of units less one of each stratum: 0 where every replicate is the data itself.
+    pub(crate) fn freedom(&self) -> usize {
+        match &self.source {
+            Source::Units { strata, .. } => strata.iter().map(|units| units.len() - 1).sum(),
+            Source::Given(_) => self.num_samples - 1,
+        }
+    }
+
     /// Of each stratum the units, of each unit its rows; of given draws the rows are the units.
     pub(crate) fn strata(&self) -> Vec<Vec<Vec<usize>>> {
         match &self.source {

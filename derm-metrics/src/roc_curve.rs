@@ -153,7 +153,8 @@ impl RocCurve {
     }
 
     /// The largest specificity at a sensitivity of at least `min_sensitivity` (within 1e-12), at the highest
-    /// such threshold and without interpolation; the lowest score always reaches it.
+    /// such threshold and without interpolation; the lowest score always reaches it. For 0 that is "never positive",
+    /// without a threshold.
     ///
     /// # Errors
     /// [`Error::Range`] unless `min_sensitivity` is in [0, 1].

@@ -1,8 +1,7 @@
 use serde::{Deserialize, Serialize};
-use statrs::function::beta::beta_reg;
 
 use crate::error::{check_alpha, check_finite, check_not_empty};
-use crate::{Error, Interval, IntervalMethod};
+use crate::{Error, Interval, IntervalMethod, student};
 
 /// A number over several training runs that differ in their seed alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,31 +44,9 @@ impl SeedSummary {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let std = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
         let interval = std.map(|std| {
-            let half = two_sided_t(alpha, n - 1.0) * std / n.sqrt();
+            let half = student::two_sided_quantile(alpha, n - 1.0) * std / n.sqrt();
             Interval { low: mean - half, high: mean + half, alpha, method: IntervalMethod::StudentT }
         });
         Ok(Self { runs: values.len(), mean, std, interval })
-    }
-}
-
-/// The t with `P(|T| > t) = alpha` at `freedom` degrees of freedom: `I_x(freedom/2, ½) = alpha` at
-/// `x = freedom / (freedom + t²)`.
-fn two_sided_t(alpha: f64, freedom: f64) -> f64 {
-    // By halving over t itself; `P(|T| > t)` falls from 1 at 0.
-    let outside = |t: f64| beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t));
-    let (mut low, mut high) = (0.0, 1.0);
-    while outside(high) > alpha && high < f64::MAX {
-        high *= 2.0;
-    }
-    loop {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
-            return high;
-        }
-        if outside(middle) > alpha {
-            low = middle;
-        } else {
-            high = middle;
-        }
     }
 }

@@ -9,6 +9,9 @@ use crate::{Error, NLL_CLIP};
 /// How close two numbers must be to count as the same: reported numbers were rounded, to four digits for one.
 const SAME: f64 = 5e-5;
 
+/// How close the Brier score must be to twice the error rate: its own rounding and twice that of the accuracy.
+const SAME_AS_TWICE: f64 = 3.0 * SAME;
+
 /// A sign that numbers are not what they are taken for. It is a warning, not an error: each has an innocent
 /// explanation that is rarer than the mistake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,7 +142,7 @@ impl ReportedNumbers {
         let mut found = Vec::new();
         if let Some(accuracy) = self.accuracy.filter(|accuracy| *accuracy < 1.0) {
             if let Some(brier) = self.brier
-                && (brier - 2.0 * (1.0 - accuracy)).abs() <= 2.0 * SAME
+                && (brier - 2.0 * (1.0 - accuracy)).abs() <= SAME_AS_TWICE
             {
                 found.push(Suspicion::BrierOfOneHot { brier, accuracy });
             }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::BootstrapEstimate;
 use crate::error::{check_alpha, check_at_least_one, check_length};
 use crate::metric::PreparedMetrics;
-use crate::replicates::Spread;
+use crate::replicates::{Spread, minus};
+use crate::value_order::value_order;
 use crate::{Direction, Error, Interval, Metric, MetricEstimate, Resamples, Units};
 
 /// How a [`SubgroupTable`] is made.
@@ -79,7 +80,8 @@ pub struct SubgroupGap {
     /// Bootstrap interval of the gap, moved by the replicates' bias and cut at 0
     /// ([`BootstrapEstimate::shifted_interval`]): noise alone opens a gap and none closes it, so the plain
     /// percentiles lie too high. Replicates in which a subgroup has no value are left out. It shows the size of
-    /// the gap and is no test of whether there is one.
+    /// the gap and is no test of whether there is one. `None` where there is no gap, where it or an end is infinite,
+    /// where fewer than half of the replicates have one, and where one of the subgroups is a single lesion or patient.
     pub interval: Option<Interval>,
     /// The subgroup of the worst value, the first among equal ones; `None` where the metric has no better and
     /// worse, or no subgroup has a value.
@@ -109,7 +111,8 @@ pub struct SubgroupGap {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubgroupTable {
-    /// The subgroups in the order of their values, the unknown one first.
+    /// The subgroups in the order of their values, the unknown one first. Numbers in them go by size, so that
+    /// "[5, 10)" stands before "[10, 20)".
     pub rows: Vec<SubgroupRow>,
     /// One entry a metric, in the order of the configuration.
     pub gaps: Vec<SubgroupGap>,
@@ -122,6 +125,7 @@ struct Member {
     /// Its position among the rows of the table.
     at: usize,
     rows: Vec<usize>,
+    groups: usize,
     prepared: PreparedMetrics,
 }
 
@@ -147,15 +151,18 @@ impl SubgroupTable {
         let overall = PreparedMetrics::new(probabilities, targets, &config.metrics)?.values(|_| 1);
         let resamples = Resamples::groups(groups, config.replicates, config.seed)?;
         let subgroups = Units::new(values)?;
+        let mut by_value: Vec<(&String, &Vec<usize>)> =
+            subgroups.names().iter().zip(subgroups.rows()).collect();
+        by_value.sort_by(|a, b| value_order(a.0, b.0));
         let (mut rows, mut members) = (Vec::new(), Vec::new());
-        for (at, (value, of)) in subgroups.names().iter().zip(subgroups.rows()).enumerate() {
+        for (at, (value, of)) in by_value.into_iter().enumerate() {
             let of_rows: Vec<&str> = of.iter().map(|&row| groups[row].as_ref()).collect();
             let count = Units::new(&of_rows)?.names().len();
             rows.push(SubgroupRow { value: value.clone(), samples: of.len(), groups: count, metrics: None });
             if count >= config.min_groups {
                 let targets: Vec<usize> = of.iter().map(|&row| targets[row]).collect();
                 let prepared = PreparedMetrics::new(&probabilities.select(of)?, &targets, &config.metrics)?;
-                members.push(Member { at, rows: of.clone(), prepared });
+                members.push(Member { at, rows: of.clone(), groups: count, prepared });
             }
         }
         let replicate = |replicate: usize| -> Vec<Vec<Option<f64>>> {
@@ -170,7 +177,8 @@ impl SubgroupTable {
             let estimates = member.prepared.values(|_| 1);
             let of_metric = |(position, &metric): (usize, &Metric)| {
                 let replicates = by_replicate.iter().map(|values| values[index][position]).collect();
-                BootstrapEstimate::new(metric, estimates[position], replicates, config.alpha).into()
+                let varies = member.groups > 1;
+                BootstrapEstimate::new(metric, estimates[position], replicates, config.alpha, varies).into()
             };
             rows[member.at].metrics = Some(config.metrics.iter().enumerate().map(of_metric).collect());
         }
@@ -188,13 +196,15 @@ impl SubgroupTable {
             };
             let replicates: Vec<Option<f64>> = by_replicate.iter().map(of_replicate).collect();
             let gap = gap(compared.iter().flatten().map(|&(_, value)| Some(value)));
+            let mut measured = members.iter().zip(&compared).filter(|(_, compared)| compared.is_some());
+            let varies = measured.all(|(member, _)| member.groups > 1);
             let worst = worst(compared.iter().flatten(), metric.direction());
             SubgroupGap {
                 name: metric.to_string(),
                 metric,
                 overall: overall[position],
                 gap,
-                interval: Spread::new(&replicates, config.alpha).shifted(gap),
+                interval: Spread::new(&replicates, config.alpha).shifted(gap).filter(|_| varies),
                 worst: worst.map(|(value, _)| value.clone()),
                 worst_value: worst.map(|&(_, value)| value),
             }
@@ -225,9 +235,9 @@ impl SubgroupTable {
 /// Largest minus smallest; `None` for fewer than two values, where one is undefined, or where all are infinite.
 fn gap(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (values.len() >= 2).then_some(high - low).filter(|gap| !gap.is_nan())
+    let low = values.iter().copied().reduce(f64::min);
+    let high = values.iter().copied().reduce(f64::max);
+    minus(high, low).filter(|_| values.len() >= 2)
 }
 
 /// The first of the worst values.

@@ -10,7 +10,8 @@ use derm_metrics::{
     EvaluationConfig, Metric, OperatingPoint, OperatingTarget, OtherScore, PrCurve, ReliabilityTable,
     Resamples, RocCurve, RunPairing, SeedSummary, SubgroupConfig, SubgroupTable, TwoLevelBootstrap, Units,
     accuracy, auroc, average_precision, bca, bootstrap, clopper_pearson, clopper_pearson_upper, corp, delong,
-    delong_interval, ece, holm, mcnemar, murphy, nll, top_k_accuracy, wilson, wilson_effective,
+    delong_interval, ece, holm, mcnemar, murphy, nll, paired_bootstrap, top_k_accuracy, wilson,
+    wilson_effective,
 };
 use ndarray::array;
 
@@ -182,6 +183,14 @@ fn an_evaluation_says_what_is_undefined_and_survives_a_file() {
     assert!(present.recall_interval.unwrap().low < 0.3);
     let text = serde_json::to_string(&evaluation).unwrap();
     assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation);
+
+    let metrics = vec![Metric::Sensitivity { class: 2 }, Metric::Accuracy];
+    let config = EvaluationConfig { metrics, ..config };
+    let evaluation = Evaluation::new(&predictions, &predictions.probabilities(), &config).unwrap();
+    let reasons = evaluation.metrics.iter().map(|metric| metric.undefined_because.as_deref());
+    assert_eq!(reasons.collect::<Vec<_>>(), [Some("no row is of class 2"), None]);
+    let text = serde_json::to_string(&evaluation).unwrap();
+    assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation);
 }
 
 #[test]
@@ -193,8 +202,47 @@ fn a_configuration_with_an_unknown_key() {
 
 #[test]
 fn a_confusion_matrix_that_is_not_square() {
-    assert!(serde_json::from_str::<ConfusionMatrix>("[[1, 2], [3]]").is_err());
+    let refused = |text: &str| serde_json::from_str::<ConfusionMatrix>(text).unwrap_err().to_string();
+    assert!(refused("[[1, 2], [3]]").contains("columns of the confusion matrix"));
+    for empty in ["[]", "[[0, 0], [0, 0]]"] {
+        assert!(refused(empty).contains("`confusion matrix` is empty"), "{empty}");
+    }
     assert_eq!(serde_json::from_str::<ConfusionMatrix>("[[1, 2], [3, 4]]").unwrap().total(), 10);
+}
+
+#[test]
+fn a_reliability_table_that_cannot_be() {
+    let table = ReliabilityTable::new(&[0.9, 0.6, 0.2], &[true, false, true], Binning::Uniform { n_bins: 2 })
+        .unwrap();
+    let text = serde_json::to_string(&table).unwrap();
+    assert_eq!(serde_json::from_str::<ReliabilityTable>(&text).unwrap(), table);
+    for (from, to) in [
+        (r#""n_bins":2"#, r#""n_bins":3"#),
+        (r#""count":2"#, r#""count":0"#),
+        (r#""accuracy":0.5"#, r#""accuracy":null"#),
+        (r#""accuracy":0.5"#, r#""accuracy":1.5"#),
+        (r#""bins""#, r#""bin""#),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        assert!(serde_json::from_str::<ReliabilityTable>(&text.replace(from, to)).is_err(), "{to}");
+    }
+    let empty = r#"{"binning":{"uniform":{"n_bins":1}},"bins":[{"lower":0,"upper":1,"count":0,"mean_confidence":null,"accuracy":null}]}"#;
+    assert!(serde_json::from_str::<ReliabilityTable>(empty).is_err());
+}
+
+#[test]
+fn a_confidence_on_an_edge_falls_below_it() {
+    for n_bins in 1..=60_usize {
+        let edges: Vec<f64> = (0..=n_bins).map(|edge| edge as f64 / n_bins as f64).collect();
+        let right = vec![true; edges.len()];
+        let table = ReliabilityTable::new(&edges, &right, Binning::Uniform { n_bins }).unwrap();
+        // 0 and the first edge lie in the first bin, and each later edge in the bin that it closes.
+        let counts: Vec<u64> = table.bins().iter().map(|bin| bin.count).collect();
+        assert_eq!(counts, [vec![2], vec![1; n_bins - 1]].concat(), "{n_bins} bins");
+        let above: Vec<f64> = edges[..n_bins].iter().map(|edge| edge.next_up()).collect();
+        let table = ReliabilityTable::new(&above, &right[1..], Binning::Uniform { n_bins }).unwrap();
+        assert!(table.bins().iter().all(|bin| bin.count == 1), "{n_bins} bins");
+    }
 }
 
 #[test]
@@ -335,10 +383,17 @@ fn recipes_that_cannot_be_compared() {
     let paired = bootstrap(RunPairing::BySeed, 0.05);
     let wrong = paired.compare(&two[..1], &two, &TARGETS, &[Metric::Accuracy]).unwrap_err();
     assert_eq!(wrong, Error::Count { argument: "first", value: 1, minimum: 2, maximum: usize::MAX });
+    assert_eq!(wrong.to_string(), "`first` is 1: expected 2 or more");
     assert!(paired.compare(&two, &two[..1], &TARGETS, &[Metric::Accuracy]).is_err());
     let three = [p.clone(), p.clone(), p.clone()];
     let wrong = paired.compare(&three, &two, &TARGETS, &[Metric::Accuracy]).unwrap_err();
     assert_eq!(wrong, Error::Count { argument: "second", value: 2, minimum: 3, maximum: 3 });
+    assert_eq!(wrong.to_string(), "`second` is 2: expected 3");
+    let wide = Probabilities::new(array![[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.2, 0.8, 0.0]]).unwrap();
+    let wrong = paired.compare(&two, &[p.clone(), wide.clone()], &TARGETS, &[Metric::Accuracy]).unwrap_err();
+    assert_eq!(wrong, Error::Classes { got: 3, expected: 2 });
+    let wrong = paired_bootstrap(&p, &wide, &TARGETS, &[Metric::Accuracy], &resamples, 0.05).unwrap_err();
+    assert_eq!(wrong, Error::Classes { got: 3, expected: 2 });
     let alone = bootstrap(RunPairing::Independent, 0.05);
     assert!(alone.compare(&three, &two, &TARGETS, &[Metric::Accuracy]).is_ok());
     let fewer = [p.clone(), p.select(&[0, 1]).unwrap()];

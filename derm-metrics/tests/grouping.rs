@@ -6,8 +6,8 @@ use derm_core::{
     Test, Validation, View,
 };
 use derm_metrics::{
-    ClassGroups, ConfusionMatrix, GroupDecision, IntervalMethod, Metric, OperatingChoice, OperatingPoint,
-    OperatingTarget, SubgroupConfig, SubgroupTable, Units, error_sinks,
+    AgeBands, ClassGroups, ConfusionMatrix, GroupDecision, IntervalMethod, Metric, OperatingChoice,
+    OperatingPoint, OperatingTarget, SubgroupConfig, SubgroupTable, Units, error_sinks,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
@@ -206,6 +206,29 @@ fn subgroups_are_measured_on_their_own_rows() {
     }
     let text = serde_json::to_string(&table).unwrap();
     assert_eq!(serde_json::from_str::<SubgroupTable>(&text).unwrap(), table);
+}
+
+#[test]
+fn numbers_in_subgroups_go_by_size() {
+    let bands = AgeBands::new(&[5.0, 10.0, 40.0, 40.5, 100.0]).unwrap();
+    let ages = ["", "3", "7", "12", "40.2", "100", "70"];
+    let table = |values: &[String]| -> Vec<String> {
+        let rows: Vec<String> = (0..values.len()).map(|row| row.to_string()).collect();
+        let p = Probabilities::new(Array2::from_elem((values.len(), 2), 0.5)).unwrap();
+        let config = SubgroupConfig { replicates: 2, ..SubgroupConfig::default() };
+        let targets = vec![0; values.len()];
+        let table = SubgroupTable::new(values, &rows, &p, &targets, &config).unwrap();
+        table.rows.into_iter().map(|row| row.value).collect()
+    };
+    assert_eq!(
+        table(&bands.column(&ages).unwrap()),
+        ["", "[0, 5)", "[5, 10)", "[10, 40)", "[40, 40.5)", "[40.5, 100)", "[100, ∞)"]
+    );
+    let sites = ["site 10", "site 2", "01", "1", "back", "VI", "IV", "site 2 left", "0.25", "0.5", "é"];
+    assert_eq!(
+        table(&sites.map(String::from)),
+        ["0.25", "0.5", "01", "1", "IV", "VI", "back", "site 2", "site 2 left", "site 10", "é"]
+    );
 }
 
 #[test]

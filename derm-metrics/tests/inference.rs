@@ -3,8 +3,8 @@
 
 use derm_core::Probabilities;
 use derm_metrics::{
-    ClassAverage, ClassSet, Metric, NoBcaInterval, Resamples, RunPairing, SeedSummary, TwoLevelBootstrap,
-    bca, bootstrap, holm, mcnemar,
+    ClassAverage, ClassSet, Metric, NoBcaInterval, Resamples, RunPairing, SeedSummary, SubgroupConfig,
+    SubgroupTable, TwoLevelBootstrap, bca, bootstrap, delong, holm, mcnemar, paired_bootstrap,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
@@ -168,12 +168,97 @@ fn students_interval_is_scipys() {
 
 /// Runs of one recipe: each is right as often as its own draw of the seed says.
 fn runs(rng: &mut ChaCha8Rng, targets: &[usize], right: f64) -> Vec<Probabilities> {
-    (0..6)
+    spread_runs(rng, targets, right, 6, 0.04)
+}
+
+/// As many runs, whose shares of right rows are uniform over a range as wide as `spread`.
+fn spread_runs(
+    rng: &mut ChaCha8Rng,
+    targets: &[usize],
+    right: f64,
+    count: usize,
+    spread: f64,
+) -> Vec<Probabilities> {
+    (0..count)
         .map(|_| {
-            let of_seed = right + 0.04 * (uniform(rng) - 0.5);
+            let of_seed = right + spread * (uniform(rng) - 0.5);
             noisy(rng, targets, of_seed)
         })
         .collect()
+}
+
+#[test]
+fn three_runs_do_not_decide_where_seeds_make_the_difference() {
+    let mut rng = ChaCha8Rng::seed_from_u64(31);
+    let targets: Vec<usize> = (0..200).map(|row| row % 2).collect();
+    for pairing in [RunPairing::BySeed, RunPairing::Independent] {
+        let (mut rejected, mut by_percentiles) = (0, 0);
+        for trial in 0..100 {
+            let resamples = Resamples::rows(200, 99, trial).unwrap();
+            let bootstrap = TwoLevelBootstrap { resamples: &resamples, pairing, seed: trial, alpha: 0.05 };
+            let mut of_recipe = || spread_runs(&mut rng, &targets, 0.6, 3, 0.7);
+            let (first, second) = (of_recipe(), of_recipe());
+            let same = &bootstrap.compare(&first, &second, &targets, &[Metric::Accuracy]).unwrap()[0];
+            rejected += usize::from(same.p_value.unwrap() <= 0.05);
+            by_percentiles += usize::from(same.percentile_p_value.unwrap() <= 0.05);
+            assert_eq!(same.p_value.unwrap() > 0.05, same.interval.unwrap().contains(0.0));
+        }
+        // 5 expected; 13 has probability 0.0015 in Binomial(100, 0.05).
+        assert!(rejected <= 12, "{rejected} of 100 {pairing:?}");
+        assert!(by_percentiles > rejected, "{by_percentiles}: the percentiles need no other decision beside");
+    }
+}
+
+#[test]
+fn on_given_lesions_the_decision_is_scipys_t_test() {
+    // Every replicate is the data, so that the runs alone make the estimate uncertain.
+    let resamples = Resamples::given(10, vec![(0..10).collect(); 5]).unwrap();
+    let of_hits = |hits: &[usize]| -> Vec<Probabilities> {
+        let run = |&hits: &usize| {
+            let values = Array2::from_shape_fn(
+                (10, 2),
+                |(row, class)| {
+                    if (row < hits) == (class == 0) { 0.9 } else { 0.1 }
+                },
+            );
+            Probabilities::new(values).unwrap()
+        };
+        hits.iter().map(run).collect()
+    };
+    // scipy 1.17.1: `ttest_rel`, and `ttest_ind(equal_var=False)` with its degrees of freedom.
+    for (pairing, second, p_value, low, high, freedom) in [
+        (
+            RunPairing::BySeed,
+            &[7, 7, 8, 5][..],
+            0.013846832988859026,
+            0.05813068844814612,
+            0.24186931155185393,
+            3.0,
+        ),
+        (
+            RunPairing::Independent,
+            &[7, 5, 8],
+            0.20790195314153212,
+            -0.15160297832381825,
+            0.4682696449904849,
+            3.1688018085908065,
+        ),
+    ] {
+        let bootstrap = TwoLevelBootstrap { resamples: &resamples, pairing, seed: 1, alpha: 0.05 };
+        let (first, second) = (of_hits(&[9, 8, 9, 7]), of_hits(second));
+        let got = &bootstrap.compare(&first, &second, &[0; 10], &[Metric::Accuracy]).unwrap()[0];
+        let interval = got.interval.unwrap();
+        let pairs = [
+            (got.p_value.unwrap(), p_value),
+            (interval.low, low),
+            (interval.high, high),
+            (got.freedom.unwrap(), freedom),
+            (got.lesion_error.unwrap(), 0.0),
+        ];
+        for (got, expected) in pairs {
+            assert!((got - expected).abs() < SPECIAL_FUNCTIONS, "{got} {expected} {pairing:?}");
+        }
+    }
 }
 
 #[test]
@@ -195,16 +280,21 @@ fn equal_recipes_are_seldom_told_apart_and_unequal_ones_are() {
         let bootstrap = TwoLevelBootstrap { resamples: &resamples, pairing, seed: 99, alpha: 0.05 };
         let (first, second) = (runs(&mut rng, &targets, 0.9), runs(&mut rng, &targets, 0.7));
         let apart = &bootstrap.compare(&first, &second, &targets, &[Metric::Accuracy]).unwrap()[0];
-        assert_eq!(apart.p_value, Some(2.0 / 200.0), "the smallest that 199 replicates allow");
+        assert!(apart.p_value.unwrap() < 0.01);
+        assert_eq!(apart.percentile_p_value, Some(2.0 / 200.0), "the smallest that 199 replicates allow");
         assert!(apart.interval.unwrap().contains(apart.estimate.unwrap()));
+        assert!(apart.percentile_interval.unwrap().contains(apart.estimate.unwrap()));
         let mean = |values: &[Option<f64>]| values.iter().map(|value| value.unwrap()).sum::<f64>() / 6.0;
         assert!((apart.estimate.unwrap() - (mean(&apart.first) - mean(&apart.second))).abs() < ROUNDING);
         // The other way round every number turns its sign.
         let back = &bootstrap.compare(&second, &first, &targets, &[Metric::Accuracy]).unwrap()[0];
         if pairing == RunPairing::BySeed {
-            assert!((back.interval.unwrap().low + apart.interval.unwrap().high).abs() < ROUNDING);
+            let (back, apart) = (back.percentile_interval.unwrap(), apart.percentile_interval.unwrap());
+            assert!((back.low + apart.high).abs() < ROUNDING);
         }
-        assert_eq!(back.p_value, apart.p_value);
+        assert!((back.interval.unwrap().low + apart.interval.unwrap().high).abs() < ROUNDING);
+        assert!((back.p_value.unwrap() - apart.p_value.unwrap()).abs() < ROUNDING);
+        assert_eq!(back.percentile_p_value, apart.percentile_p_value);
     }
 }
 
@@ -218,8 +308,8 @@ fn one_recipe_against_itself_differs_by_nothing() {
         TwoLevelBootstrap { resamples: &resamples, pairing: RunPairing::BySeed, seed: 1, alpha: 0.05 };
     for difference in bootstrap.compare(&same, &same, &targets, &Metric::STANDARD).unwrap() {
         assert_eq!(
-            (difference.estimate, difference.p_value),
-            (Some(0.0), Some(1.0)),
+            (difference.estimate, difference.percentile_p_value, difference.p_value),
+            (Some(0.0), Some(1.0), None),
             "{}",
             difference.metric
         );
@@ -228,6 +318,85 @@ fn one_recipe_against_itself_differs_by_nothing() {
     let area = Metric::Auroc { average: ClassAverage::Macro };
     let undefined = &bootstrap.compare(&same, &same, &[0; 40], &[area]).unwrap()[0];
     assert_eq!((undefined.estimate, undefined.interval, undefined.p_value), (None, None, None));
+    assert_eq!((undefined.percentile_interval, undefined.percentile_p_value), (None, None));
+}
+
+#[test]
+fn infinite_values_decide_nothing() {
+    // A target of probability 0 and no clip: infinite for both models, and ∞ − ∞ is no number.
+    let first = Probabilities::new(array![[1.0, 0.0], [0.6, 0.4], [0.3, 0.7]]).unwrap();
+    let second = Probabilities::new(array![[1.0, 0.0], [0.7, 0.3], [0.2, 0.8]]).unwrap();
+    let (targets, metric) = ([1, 0, 1], [Metric::Nll { clip: 0.0 }]);
+    let resamples = Resamples::given(3, vec![vec![0, 1, 2]; 50]).unwrap();
+    let got = &paired_bootstrap(&first, &second, &targets, &metric, &resamples, 0.05).unwrap()[0];
+    assert_eq!((got.estimate, got.interval, got.p_value), (None, None, None));
+    let got = &bootstrap(&first, &targets, &metric, &resamples, 0.05).unwrap()[0];
+    assert_eq!((got.estimate, got.interval, got.std), (Some(f64::INFINITY), None, None));
+    assert_eq!(got.shifted_interval(), None);
+    let runs = [first, second];
+    let two = TwoLevelBootstrap { resamples: &resamples, pairing: RunPairing::BySeed, seed: 1, alpha: 0.05 };
+    let got = &two.compare(&runs, &runs, &targets, &metric).unwrap()[0];
+    assert_eq!((got.estimate, got.p_value, got.percentile_p_value), (None, None, None));
+    // Only one subgroup is infinite: so is the gap, and no interval around it is made up.
+    let p = Probabilities::new(array![[1.0, 0.0], [0.6, 0.4], [0.3, 0.7], [0.5, 0.5]]).unwrap();
+    let config = SubgroupConfig { metrics: metric.to_vec(), min_groups: 1, ..SubgroupConfig::default() };
+    let table =
+        SubgroupTable::new(&["I", "I", "II", "II"], &["a", "b", "c", "d"], &p, &[1, 0, 1, 0], &config)
+            .unwrap();
+    assert_eq!((table.gaps[0].gap, table.gaps[0].interval), (Some(f64::INFINITY), None));
+}
+
+#[test]
+fn one_lesion_has_no_bootstrap_interval() {
+    let p = Probabilities::new(array![[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).unwrap();
+    let one = Resamples::groups(&["a"; 3], 50, 1).unwrap();
+    let got = &bootstrap(&p, &[0, 1, 1], &Metric::STANDARD, &one, 0.05).unwrap()[0];
+    assert_eq!((got.estimate, got.interval), (Some(2.0 / 3.0), None));
+    let pair = &paired_bootstrap(&p, &p, &[0, 1, 1], &[Metric::Accuracy], &one, 0.05).unwrap()[0];
+    assert_eq!((pair.estimate, pair.interval, pair.p_value), (Some(0.0), None, None));
+    let of_bca = &bca(&p, &[0, 1, 1], &[Metric::Accuracy], &one, 0.05).unwrap()[0];
+    assert_eq!(of_bca.interval, Err(NoBcaInterval::NoVariation));
+    // A subgroup of one lesion: its number, and nothing about how certain it is.
+    let config = SubgroupConfig {
+        metrics: vec![Metric::Accuracy],
+        min_groups: 1,
+        replicates: 50,
+        ..SubgroupConfig::default()
+    };
+    let table = SubgroupTable::new(&["I", "I", "II"], &["a", "b", "c"], &p, &[0, 0, 0], &config).unwrap();
+    let interval = |row: usize| table.rows[row].metrics.as_ref().unwrap()[0].interval;
+    assert!(interval(0).is_some() && interval(1).is_none());
+    assert_eq!((table.gaps[0].gap, table.gaps[0].interval), (Some(0.5), None));
+}
+
+#[test]
+fn the_only_unit_of_a_stratum_does_not_spoil_a_bca_interval() {
+    // Without the one row of class 2 its recall is undefined; but every replicate has it.
+    let targets = [0, 0, 0, 1, 1, 1, 1, 2];
+    let p = noisy(&mut ChaCha8Rng::seed_from_u64(8), &[0, 0, 1, 1, 0, 1, 1, 0], 0.9);
+    let wide = Array2::from_shape_fn((8, 3), |(row, class)| if class < 2 { p.row(row)[class] } else { 0.0 });
+    let p = Probabilities::new(wide).unwrap();
+    let resamples = Resamples::stratified(&targets, 300, 4).unwrap();
+    let metrics = [Metric::Sensitivity { class: 2 }, Metric::BalancedAccuracy { classes: ClassSet::Present }];
+    let got = bca(&p, &targets, &metrics, &resamples, 0.1).unwrap();
+    assert_eq!(got[0].interval, Err(NoBcaInterval::NoVariation), "not that it is undefined without the row");
+    let (interval, estimate) = (got[1].interval.unwrap(), got[1].estimate.unwrap());
+    assert!(interval.low < estimate && estimate < interval.high, "{interval:?} {estimate}");
+}
+
+#[test]
+fn delong_without_variance_decides_nothing() {
+    let labels = [true, true, true, false, false, false];
+    let right = [0.9, 0.8, 0.7, 0.3, 0.2, 0.1];
+    let wrong = right.map(|score| 1.0 - score);
+    let test = delong(&right, &wrong, &labels, 0.05).unwrap().unwrap();
+    assert_eq!((test.auroc, test.difference, test.z, test.p_value), ([1.0, 0.0], 1.0, None, None));
+    assert_eq!((test.intervals[0].low, test.intervals[0].high), (1.0, 1.0));
+    // All tied against all apart.
+    let labels = [true, true, true, true, false, false, false, false, false, false];
+    let first = [0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1];
+    let test = delong(&first, &[0.5; 10], &labels, 0.05).unwrap().unwrap();
+    assert_eq!((test.difference, test.z), (0.5, None));
 }
 
 proptest! {

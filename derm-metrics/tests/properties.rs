@@ -103,6 +103,76 @@ fn every_name_is_its_own_and_every_metric_survives_a_file() {
     }
 }
 
+#[test]
+fn the_form_of_a_metric_in_a_file_stays() {
+    for (metric, name, text) in [
+        (Metric::Accuracy, "accuracy", r#"{"metric":"accuracy"}"#),
+        (Metric::TopKAccuracy { k: 3 }, "top_3_accuracy", r#"{"metric":"top_k_accuracy","k":3}"#),
+        (
+            Metric::BalancedAccuracy { classes: ClassSet::Present },
+            "balanced_accuracy",
+            r#"{"metric":"balanced_accuracy","classes":"present"}"#,
+        ),
+        (
+            Metric::MacroF1 { classes: ClassSet::All },
+            "macro_f1 (all classes)",
+            r#"{"metric":"macro_f1","classes":"all"}"#,
+        ),
+        (
+            Metric::Prf { of: PrfMetric::Recall, average: PrfAverage::Macro(ClassSet::Present) },
+            "macro_recall",
+            r#"{"metric":"prf","of":"recall","average":{"macro":"present"}}"#,
+        ),
+        (
+            Metric::Prf { of: PrfMetric::F1, average: PrfAverage::Weighted },
+            "weighted_f1",
+            r#"{"metric":"prf","of":"f1","average":"weighted"}"#,
+        ),
+        (Metric::Sensitivity { class: 4 }, "sensitivity_of_4", r#"{"metric":"sensitivity","class":4}"#),
+        (Metric::Specificity { class: 4 }, "specificity_of_4", r#"{"metric":"specificity","class":4}"#),
+        (
+            Metric::PredictedShare { class: 4 },
+            "predicted_share_of_4",
+            r#"{"metric":"predicted_share","class":4}"#,
+        ),
+        (Metric::Matthews, "matthews", r#"{"metric":"matthews"}"#),
+        (
+            Metric::Kappa { weights: KappaWeights::Quadratic },
+            "quadratic_kappa",
+            r#"{"metric":"kappa","weights":"quadratic"}"#,
+        ),
+        (
+            Metric::Auroc { average: ClassAverage::Macro },
+            "macro_auroc",
+            r#"{"metric":"auroc","average":"macro"}"#,
+        ),
+        (Metric::AurocOvo, "auroc_ovo", r#"{"metric":"auroc_ovo"}"#),
+        (Metric::ClassAuroc { class: 4 }, "auroc_of_4", r#"{"metric":"class_auroc","class":4}"#),
+        (
+            Metric::PartialAuroc { class: 4, min_tpr: 0.8 },
+            "partial_auroc_of_4_above_0.8",
+            r#"{"metric":"partial_auroc","class":4,"min_tpr":0.8}"#,
+        ),
+        (
+            Metric::AveragePrecision { average: ClassAverage::Weighted },
+            "weighted_average_precision",
+            r#"{"metric":"average_precision","average":"weighted"}"#,
+        ),
+        (
+            Metric::ClassAveragePrecision { class: 4 },
+            "average_precision_of_4",
+            r#"{"metric":"class_average_precision","class":4}"#,
+        ),
+        (Metric::Nll { clip: NLL_CLIP }, "nll", r#"{"metric":"nll","clip":1e-12}"#),
+        (Metric::Brier, "brier", r#"{"metric":"brier"}"#),
+        (Metric::Ece { n_bins: 10 }, "ece (10 bins)", r#"{"metric":"ece","n_bins":10}"#),
+    ] {
+        assert_eq!(metric.to_string(), name);
+        assert_eq!(serde_json::to_string(&metric).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Metric>(text).unwrap(), metric);
+    }
+}
+
 /// The same question after class `c` has become class `classes[c]`; `None` where it asks for the order of classes.
 fn relabelled(metric: Metric, classes: &[usize]) -> Option<Metric> {
     Some(match metric {
@@ -152,6 +222,18 @@ proptest! {
             let direct = estimate.metric.value(&drawn, &targets).unwrap();
             prop_assert!(same(estimate.replicates[0], direct), "{}: {:?} and {direct:?}", estimate.metric, estimate.replicates);
             prop_assert!(same(estimate.estimate, estimate.metric.value(&p, &y).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_metric_without_a_value_says_why_and_no_other((p, y) in predictions(), class in 0_usize..6) {
+        let one_class = vec![class.min(p.num_classes() - 1); y.len()];
+        for metric in all_metrics() {
+            for targets in [&y, &one_class] {
+                if metric.value(&p, targets).unwrap().is_none() {
+                    prop_assert!(metric.undefined_where().is_some(), "{}", metric);
+                }
+            }
         }
     }
 

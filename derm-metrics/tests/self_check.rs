@@ -46,6 +46,19 @@ fn one_hot_probabilities_betray_themselves_in_three_ways() {
     let rounded =
         ReportedNumbers { accuracy: Some(0.8123), brier: Some(0.3754), ece: Some(0.1877), ..numbers };
     assert_eq!(rounded.check().unwrap().len(), 2);
+    // Whatever the accuracy, four digits of each still fit.
+    for hits in 0..7919 {
+        let accuracy = f64::from(hits) / 7919.0;
+        let digits = |x: f64| Some(format!("{x:.4}").parse::<f64>().unwrap());
+        let rounded = ReportedNumbers {
+            accuracy: digits(accuracy),
+            brier: digits(2.0 * (1.0 - accuracy)),
+            ece: digits(1.0 - accuracy),
+            ..Default::default()
+        };
+        let expected = if rounded.accuracy == Some(1.0) { 0 } else { 2 };
+        assert_eq!(rounded.check().unwrap().len(), expected, "{accuracy}");
+    }
 }
 
 #[test]
@@ -131,6 +144,14 @@ fn an_evaluation_carries_its_suspicions() {
     let saturated = predictions::<Test>(&["a", "b"], array![[2000.0, 0.0], [0.0, 2000.0]]);
     let evaluation = Evaluation::new(&saturated, &saturated.probabilities(), &config).unwrap();
     assert_eq!(evaluation.suspicions, [Suspicion::OneHotProbabilities { rows: 2 }]);
+    // Rounding alone keeps these from 1.
+    let nearly = predictions::<Test>(&["a", "b"], array![[20.0, 0.0], [0.0, 20.0]]);
+    let evaluation = Evaluation::new(&nearly, &nearly.probabilities(), &config).unwrap();
+    assert!(
+        matches!(evaluation.suspicions[..], [Suspicion::BrierOfOneHot { accuracy: 0.5, .. }]),
+        "{:?}",
+        evaluation.suspicions
+    );
     let usual = predictions::<Test>(&["a", "b"], array![[2.0, 0.0], [0.0, 2.0]]);
     let evaluation = Evaluation::new(&usual, &usual.probabilities(), &config).unwrap();
     assert_eq!(evaluation.suspicions, []);
