@@ -1,4 +1,4 @@
-use derm_metrics::Evaluation;
+use derm_metrics::{Direction, Evaluation};
 
 use crate::number::{interval, optional, percent, with_interval};
 use crate::{Align, Error, Table};
@@ -15,8 +15,12 @@ pub fn metric_table(models: &[(&str, &Evaluation)]) -> Result<Table, Error> {
     let names = models.iter().map(|(name, _)| (*name, Align::Right));
     let mut table = Table::new(columns.chain(names));
     for metric in &first.metrics {
-        let better = if metric.metric.higher_is_better() { "↑" } else { "↓" };
-        let mut cells = vec![format!("{} {better}", words(&metric.name))];
+        let better = match metric.metric.direction() {
+            Direction::HigherIsBetter => " ↑",
+            Direction::LowerIsBetter => " ↓",
+            Direction::Neither => "",
+        };
+        let mut cells = vec![format!("{}{better}", words(&metric.name))];
         for (_, evaluation) in models {
             cells.push(match evaluation.metric(&metric.name) {
                 Some(metric) => with_interval(metric.value, metric.interval),
