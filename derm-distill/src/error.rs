@@ -22,7 +22,7 @@ impl std::fmt::Display for Network {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A weight that is negative, infinite or not a number.
+    /// A weight that is negative, infinite (also as f32) or not a number.
     #[error("{parameter} is {value}; expected a finite number >= 0")]
     Weight {
         /// The parameter's name.
@@ -47,6 +47,12 @@ pub enum Error {
     /// An empty list of layers.
     #[error("attention.layers is empty; expected `auto` or at least one pair of layers")]
     NoLayers,
+    /// Layers whose weights leave no sum: one negative, infinite or not a number, or all zero.
+    #[error("attention.layers: {source}")]
+    LayerWeights {
+        /// What is wrong with them.
+        source: derm_losses::Error,
+    },
     /// The same pair of layers twice.
     #[error("attention.layers holds the pair `{student}` and `{teacher}` twice")]
     DuplicateLayers {

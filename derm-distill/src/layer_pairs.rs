@@ -1,23 +1,31 @@
 use derm_core::{BackboneSpec, Taps};
+use derm_losses::LayerWeights;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Network};
 
 /// A layer of the student and the layer of the teacher that it imitates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerPair {
     /// The student's stage.
     pub student: String,
     /// The teacher's stage.
     pub teacher: String,
+    /// What the pair weighs in the sum over the layers: finite, ≥ 0, not 0 for all; 1 where a file does not say.
+    #[serde(default = "one")]
+    pub weight: f64,
 }
 
-/// Which layers are compared: `auto`, or `pairs: [{student: layer2, teacher: layer3}, …]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+fn one() -> f64 {
+    1.0
+}
+
+/// Which layers are compared: `auto`, or `pairs: [{student: layer2, teacher: layer3, weight: 0.5}, …]`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerPairs {
-    /// Every stride that both networks have, once: the last stage of that stride in each.
+    /// Every stride that both networks have, once, with weight 1: the last stage of that stride in each.
     #[default]
     Auto,
     /// These.
@@ -68,7 +76,9 @@ impl LayerPairs {
                     };
                     check(Network::Student, student, &pair.student)?;
                     check(Network::Teacher, teacher, &pair.teacher)?;
-                    if pairs[..index].contains(pair) {
+                    let same =
+                        |other: &LayerPair| other.student == pair.student && other.teacher == pair.teacher;
+                    if pairs[..index].iter().any(same) {
                         return Err(Error::DuplicateLayers {
                             student: pair.student.clone(),
                             teacher: pair.teacher.clone(),
@@ -79,6 +89,15 @@ impl LayerPairs {
             }
         }
     }
+}
+
+/// What each pair weighs.
+pub(crate) fn layer_weights(pairs: &[LayerPair]) -> Result<LayerWeights, Error> {
+    if pairs.is_empty() {
+        return Err(Error::NoLayers);
+    }
+    let weights = pairs.iter().map(|pair| pair.weight).collect();
+    LayerWeights::new(weights).map_err(|source| Error::LayerWeights { source })
 }
 
 fn by_stride(student: &BackboneSpec, teacher: &BackboneSpec) -> Result<Vec<LayerPair>, Error> {
@@ -93,7 +112,7 @@ fn by_stride(student: &BackboneSpec, teacher: &BackboneSpec) -> Result<Vec<Layer
         .filter(|(index, _)| is_last(*index))
         .filter_map(|(_, stage)| {
             let other = teacher.stages.iter().rev().find(|other| other.stride == stage.stride)?;
-            Some(LayerPair { student: stage.name.clone(), teacher: other.name.clone() })
+            Some(LayerPair { student: stage.name.clone(), teacher: other.name.clone(), weight: 1.0 })
         })
         .collect();
     if pairs.is_empty() {

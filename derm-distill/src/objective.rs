@@ -1,154 +1,9 @@
 use burn::tensor::Tensor;
 use derm_core::{BackboneSpec, Criterion, Features, Taps, Targets};
-use derm_losses::{
-    AttentionMode, AttentionPool, AttentionTransferLoss, CombinationRule, KdLoss, KdLossConfig, KdScale,
-};
-use serde::{Deserialize, Serialize};
+use derm_losses::{AttentionTransferLoss, KdLoss, LayerWeights};
 
-use crate::{Error, LayerPair, LayerPairs};
-
-/// Distillation on feature maps.
-///
-/// | field | default | purpose | range |
-/// |---|---|---|---|
-/// | `weight` | 1000 (Zagoruyko and Komodakis 2017, with `mean_squared`) | weighs the sum over the layers | finite, ≥ 0 |
-/// | `mode` | `mean_squared` | distance of two attention maps | |
-/// | `pool` | `features` | what is averaged where sizes differ | |
-/// | `layers` | `auto` | the layers compared | |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AttentionConfig {
-    /// Weight of the sum over the layers.
-    pub weight: f64,
-    /// Distance of two attention maps; its size depends on it by orders, so weight and mode go together.
-    pub mode: AttentionMode,
-    /// What is averaged where the maps differ in size.
-    pub pool: AttentionPool,
-    /// The layers compared.
-    pub layers: LayerPairs,
-}
-
-impl Default for AttentionConfig {
-    fn default() -> Self {
-        Self {
-            weight: 1000.0,
-            mode: AttentionMode::MeanSquared,
-            pool: AttentionPool::Features,
-            layers: LayerPairs::Auto,
-        }
-    }
-}
-
-/// Configuration of [`DistillationObjective`]. The weights are named by what they weigh, because α and β mean
-/// different things in every paper.
-///
-/// | field | default | purpose | range |
-/// |---|---|---|---|
-/// | `hard_weight` | 0.5 | weighs the loss on the targets | finite, ≥ 0 |
-/// | `kd_weight` | 0.5 | weighs the divergence from the teacher | finite, ≥ 0 |
-/// | `temperature` | 4 | temperature of the divergence | finite, > 0 |
-/// | `kd_scale` | `temperature_squared` | factor inside the divergence | |
-/// | `attention` | none | distillation on feature maps | |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DistillationConfig {
-    /// Weight of the loss on the targets.
-    pub hard_weight: f64,
-    /// Weight of the divergence from the teacher.
-    pub kd_weight: f64,
-    /// Temperature of the divergence.
-    pub temperature: f64,
-    /// The factor inside the divergence.
-    pub kd_scale: KdScale,
-    /// Distillation on feature maps; none leaves it out.
-    pub attention: Option<AttentionConfig>,
-}
-
-impl Default for DistillationConfig {
-    fn default() -> Self {
-        Self {
-            hard_weight: 0.5,
-            kd_weight: 0.5,
-            temperature: 4.0,
-            kd_scale: KdScale::TemperatureSquared,
-            attention: None,
-        }
-    }
-}
-
-impl DistillationConfig {
-    /// The weights of a rule of the literature, with everything else as by default.
-    ///
-    /// ```
-    /// use derm_distill::DistillationConfig;
-    /// use derm_losses::CombinationRule;
-    ///
-    /// let config = DistillationConfig::combined(CombinationRule::Convex { alpha: 0.1 })?;
-    /// assert_eq!((config.hard_weight, config.kd_weight), (0.1, 0.9));
-    /// # Ok::<(), derm_distill::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Loss`] for a weight out of range.
-    pub fn combined(rule: CombinationRule) -> Result<Self, Error> {
-        let [hard_weight, kd_weight] = rule.weights()?;
-        Ok(Self { hard_weight, kd_weight, ..Self::default() })
-    }
-
-    fn kd(&self) -> KdLossConfig {
-        KdLossConfig { temperature: self.temperature, scale: self.kd_scale }
-    }
-
-    /// Checks the weights and the temperature; the layers are checked where the networks are known.
-    ///
-    /// # Errors
-    /// [`Error::Weight`], [`Error::NoWeight`] or [`Error::Loss`].
-    pub fn validate(&self) -> Result<(), Error> {
-        let attention_weight = self.attention.as_ref().map_or(0.0, |attention| attention.weight);
-        let weights = [
-            ("hard_weight", self.hard_weight),
-            ("kd_weight", self.kd_weight),
-            ("attention.weight", attention_weight),
-        ];
-        for (parameter, value) in weights {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::Weight { parameter, value });
-            }
-        }
-        if weights.iter().all(|(_, value)| *value == 0.0) {
-            return Err(Error::NoWeight);
-        }
-        Ok(self.kd().validate()?)
-    }
-
-    /// The objective for these two networks, around the criterion `hard` on the targets.
-    ///
-    /// # Errors
-    /// As [`DistillationConfig::validate`] and [`LayerPairs::resolve`].
-    pub fn init<C: Criterion>(
-        &self,
-        hard: C,
-        student: &BackboneSpec,
-        teacher: &BackboneSpec,
-    ) -> Result<DistillationObjective<C>, Error> {
-        self.validate()?;
-        let attention = self.attention.as_ref().map(|config| {
-            let loss = AttentionTransferLoss { mode: config.mode, pool: config.pool };
-            config.layers.resolve(student, teacher).map(|pairs| Attention {
-                weight: config.weight,
-                loss,
-                pairs,
-            })
-        });
-        Ok(DistillationObjective {
-            hard,
-            hard_weight: self.hard_weight,
-            kd: self.kd().init()?,
-            kd_weight: self.kd_weight,
-            attention: attention.transpose()?,
-        })
-    }
-}
+use crate::layer_pairs::layer_weights;
+use crate::{DistillationConfig, Error, LayerPair};
 
 /// What a network said about a batch: logits [B, C], and the features with the maps of its taps.
 #[derive(Debug, Clone)]
@@ -168,7 +23,7 @@ pub struct DistillationLoss {
     pub hard: Tensor<1>,
     /// The divergence from the teacher.
     pub kd: Tensor<1>,
-    /// The attention distance summed over the layers; none where it is not configured.
+    /// The attention distance, summed over the layers by their weights; none where it is not configured.
     pub attention: Option<Tensor<1>>,
 }
 
@@ -177,6 +32,7 @@ struct Attention {
     weight: f64,
     loss: AttentionTransferLoss,
     pairs: Vec<LayerPair>,
+    layer_weights: LayerWeights,
 }
 
 impl Attention {
@@ -195,7 +51,7 @@ impl Attention {
 }
 
 /// Teacher and student in one objective:
-/// `hard_weight · hard(student, targets) + kd_weight · KD(student, teacher) + weight · Σ_layers AT`.
+/// `hard_weight · hard(student, targets) + kd_weight · KD(student, teacher) + weight · Σ_layers layer weight · AT`.
 ///
 /// The teacher is a constant: gradients flow into the student alone, whether the teacher ran with a graph or, as
 /// it should, without one. Its tensors may come from the plain device while the student's are on the autodiff
@@ -207,6 +63,34 @@ pub struct DistillationObjective<C> {
     kd: KdLoss,
     kd_weight: f64,
     attention: Option<Attention>,
+}
+
+impl DistillationConfig {
+    /// The objective for these two networks, around the criterion `hard` on the targets.
+    ///
+    /// # Errors
+    /// As [`DistillationConfig::validate`] and [`LayerPairs::resolve`].
+    pub fn init<C: Criterion>(
+        &self,
+        hard: C,
+        student: &BackboneSpec,
+        teacher: &BackboneSpec,
+    ) -> Result<DistillationObjective<C>, Error> {
+        self.validate()?;
+        let attention = self.attention.as_ref().map(|config| -> Result<_, Error> {
+            let loss = AttentionTransferLoss { mode: config.mode, pool: config.pool };
+            let pairs = config.layers.resolve(student, teacher)?;
+            let layer_weights = layer_weights(&pairs)?;
+            Ok(Attention { weight: config.weight, loss, pairs, layer_weights })
+        });
+        Ok(DistillationObjective {
+            hard,
+            hard_weight: self.hard_weight,
+            kd: self.kd().init()?,
+            kd_weight: self.kd_weight,
+            attention: attention.transpose()?,
+        })
+    }
 }
 
 impl<C: Criterion> DistillationObjective<C> {
@@ -247,7 +131,8 @@ impl<C: Criterion> DistillationObjective<C> {
         let hard = self.hard.forward(student.logits.clone(), targets);
         let kd = self.kd.forward(student.logits.clone(), teacher.logits.clone());
         let attention = self.attention.as_ref().map(|attention| {
-            attention.loss.forward_layers(attention.maps(&student.features, &teacher.features))
+            let maps = attention.maps(&student.features, &teacher.features);
+            attention.loss.forward_layers(maps, &attention.layer_weights)
         });
         let total = self.sum(hard.clone(), kd.clone(), attention.clone());
         DistillationLoss { total, hard, kd, attention }
@@ -266,9 +151,9 @@ impl<C: Criterion> DistillationObjective<C> {
     ) -> Tensor<1> {
         let hard = self.hard.per_sample(student.logits.clone(), targets);
         let kd = self.kd.per_sample(student.logits.clone(), teacher.logits.clone());
-        let attention = self.attention.as_ref().and_then(|attention| {
+        let attention = self.attention.as_ref().map(|attention| {
             let maps = attention.maps(&student.features, &teacher.features);
-            maps.map(|(student, teacher)| attention.loss.per_sample(student, teacher)).reduce(|a, b| a + b)
+            attention.loss.per_sample_layers(maps, &attention.layer_weights)
         });
         self.sum(hard, kd, attention)
     }

@@ -24,7 +24,7 @@ fn layers(layers: LayerPairs) -> DistillationConfig {
 }
 
 fn pair(student: &str, teacher: &str) -> LayerPair {
-    LayerPair { student: student.to_owned(), teacher: teacher.to_owned() }
+    LayerPair { student: student.to_owned(), teacher: teacher.to_owned(), weight: 1.0 }
 }
 
 #[test]
@@ -80,6 +80,34 @@ fn lists_of_layers_must_hold_something_once() {
     assert_eq!(init(&layers(LayerPairs::Pairs(vec![])), &spec, &spec), Error::NoLayers);
     let twice = LayerPairs::Pairs(vec![pair("layer1", "layer2"), pair("layer1", "layer2")]);
     assert!(matches!(init(&layers(twice), &spec, &spec), Error::DuplicateLayers { .. }));
+    // other weights do not make it another pair
+    let [first, second] = [1.0, 2.0].map(|weight| LayerPair { weight, ..pair("layer1", "layer2") });
+    let twice = LayerPairs::Pairs(vec![first, second]);
+    assert!(matches!(init(&layers(twice), &spec, &spec), Error::DuplicateLayers { .. }));
+}
+
+#[test]
+fn layer_weights_are_checked_before_the_networks_are_known() {
+    let weighted = |weights: [f64; 2]| {
+        let [first, second] = [("layer1", weights[0]), ("layer2", weights[1])]
+            .map(|(layer, weight)| LayerPair { weight, ..pair(layer, layer) });
+        layers(LayerPairs::Pairs(vec![first, second])).validate()
+    };
+    for value in [-1e-9, f64::NAN, f64::INFINITY] {
+        let error = weighted([1.0, value]).unwrap_err();
+        let Error::LayerWeights { source: derm_losses::Error::LayerWeight { index, .. } } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(index, 1);
+        assert!(error.to_string().starts_with("attention.layers: the weight of layer 1 is"), "{error}");
+    }
+    let error = weighted([0.0, 0.0]).unwrap_err();
+    assert!(
+        matches!(error, Error::LayerWeights { source: derm_losses::Error::ZeroWeights { .. } }),
+        "{error}"
+    );
+    assert_eq!(weighted([0.0, 2.0]), Ok(()));
+    assert_eq!(layers(LayerPairs::Pairs(vec![])).validate(), Err(Error::NoLayers));
 }
 
 #[test]
@@ -94,6 +122,10 @@ fn files_name_their_keys() {
     let config: DistillationConfig = serde_json::from_str(text).unwrap();
     assert_eq!(config.kd_weight, 0.9);
     assert_eq!(config.attention.unwrap().layers, LayerPairs::Pairs(vec![pair("layer1", "layer2")]));
+    let weighted = text.replace(r#""layer2"}"#, r#""layer2", "weight": 0.5}"#);
+    let config: DistillationConfig = serde_json::from_str(&weighted).unwrap();
+    let half = LayerPair { weight: 0.5, ..pair("layer1", "layer2") };
+    assert_eq!(config.attention.unwrap().layers, LayerPairs::Pairs(vec![half]));
     let auto: DistillationConfig = serde_json::from_str(r#"{"attention": {"layers": "auto"}}"#).unwrap();
     assert_eq!(auto.attention.unwrap(), AttentionConfig::default());
     let error = serde_json::from_str::<DistillationConfig>(r#"{"alpha": 0.9}"#).unwrap_err();

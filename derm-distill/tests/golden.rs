@@ -64,7 +64,8 @@ fn config(case: &Case) -> DistillationConfig {
 }
 
 fn attention(case: &Case) -> AttentionConfig {
-    let pair = |i| LayerPair { student: format!("student_{i}"), teacher: format!("teacher_{i}") };
+    let pair =
+        |i| LayerPair { student: format!("student_{i}"), teacher: format!("teacher_{i}"), weight: 1.0 };
     AttentionConfig {
         weight: case.number("at_beta"),
         mode: match case.text("mode") {

@@ -78,7 +78,11 @@ fn a_plain_teacher_teaches_a_student_with_a_graph() {
     // made on the training device, served without autodiff, with another stem: other sizes at no stride but one
     let teacher = network([6, 8], Stem::Conv7x7, &device).valid();
     let student = network([4, 6], Stem::Conv3x3, &device);
-    let pair = |student: &str, teacher: &str| LayerPair { student: student.into(), teacher: teacher.into() };
+    let pair = |student: &str, teacher: &str| LayerPair {
+        student: student.into(),
+        teacher: teacher.into(),
+        weight: 1.0,
+    };
     let config = DistillationConfig {
         attention: Some(AttentionConfig {
             layers: LayerPairs::Pairs(vec![pair("layer1", "layer1"), pair("layer2", "layer1")]),
@@ -118,6 +122,30 @@ fn a_student_that_equals_its_teacher_has_only_the_hard_loss() {
     assert_eq!(host(loss.kd), [0.0]);
     assert_eq!(host(loss.attention.unwrap()), [0.0]);
     assert_eq!(host(loss.total)[0], 0.5 * host(loss.hard)[0]);
+}
+
+#[test]
+fn each_layer_counts_by_its_weight() {
+    let device = Device::default();
+    let (student, teacher) =
+        (network([4, 6], Stem::Conv3x3, &device), network([6, 4], Stem::Conv3x3, &device));
+    let attention_of = |weights: [f64; 2]| {
+        let pairs = ["layer1", "layer2"].into_iter().zip(weights);
+        let pair =
+            |(layer, weight): (&str, f64)| LayerPair { student: layer.into(), teacher: layer.into(), weight };
+        let layers = LayerPairs::Pairs(pairs.map(pair).collect());
+        let attention = Some(AttentionConfig { layers, ..Default::default() });
+        let config = DistillationConfig { attention, ..Default::default() };
+        let objective = objective(&config, &student, &teacher, &device);
+        let from_student = output(&student, pixels(&device), &objective.student_taps());
+        let from_teacher = output(&teacher, pixels(&device), &objective.teacher_taps());
+        host(objective.forward(&from_student, &from_teacher, &targets(&device)).attention.unwrap())[0]
+    };
+    let (first, second) = (attention_of([1.0, 0.0]), attention_of([0.0, 1.0]));
+    assert!(first > 0.0 && second > 0.0 && (first - second).abs() > F32_NOISE * first, "{first} {second}");
+    let weighted = attention_of([0.5, 3.0]);
+    let expected = 0.5 * first + 3.0 * second;
+    assert!((weighted - expected).abs() <= F32_NOISE * expected, "{weighted} {expected}");
 }
 
 #[test]

@@ -63,7 +63,23 @@ impl AsymmetricSingleLabelLossConfig {
 
 /// The asymmetric loss for one label a sample: `−Σ_c q_c w_c log p_c` with `w_y = (1 − p_y)^{γ₊}` for the target
 /// y, `w_c = p_c^{γ₋}` for the others, and `q = (1 − ε) onehot + ε / C`. The gradient flows through w. For a soft
-/// target the expectation of that over the classes.
+/// target, which timm does not take, the expectation of that over the classes.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_core::{Criterion, Targets};
+/// use derm_losses::AsymmetricSingleLabelLossConfig;
+///
+/// let device = Device::default();
+/// let config = AsymmetricSingleLabelLossConfig { label_smoothing: 0.0, ..Default::default() };
+/// let loss = config.init(2)?;
+/// let logits = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let targets = Targets::from_indices(&[0], 2, &device).unwrap();
+/// // (1 − 1/2)¹ · ln 2
+/// let value = loss.forward(logits, &targets).into_scalar::<f32>();
+/// assert!((value - 0.5 * 2.0_f32.ln()).abs() < 1e-6);
+/// # Ok::<(), derm_losses::Error>(())
+/// ```
 ///
 /// # Source
 /// Ridnik et al. 2021, "Asymmetric loss for multi-label classification", in timm's single-label form

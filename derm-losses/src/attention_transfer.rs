@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::LayerWeights;
 use crate::log_probability::widened;
 use crate::spatial_match::{common_size, pooled};
 use crate::unit_vectors::{norm, unit_vectors};
@@ -41,7 +42,7 @@ pub enum AttentionPool {
 ///
 /// The attention map of activations A [B, C, H, W] is `q = normalize(flatten(mean_c A²))`, of length 1 for each
 /// sample. The loss is the distance of the student's from the teacher's, by [`AttentionMode`]. Channels may
-/// differ; where height or width differ see [`AttentionPool`]. Several layers add up.
+/// differ; where height or width differ see [`AttentionPool`]. Several layers add up by their [`LayerWeights`].
 ///
 /// The teacher is a constant. A student sample of all zeros has zero gradient.
 ///
@@ -97,31 +98,33 @@ impl AttentionTransferLoss {
         self.per_sample(student, teacher).mean()
     }
 
-    /// The sum over several layers, each a pair (student, teacher) → `[1]`.
+    /// The weighted sum over several layers for each sample: a pair (student, teacher) for each weight → `[B]`.
     ///
     /// # Panics
-    /// Without any pair, and as [`AttentionTransferLoss::per_sample`].
-    pub fn forward_layers(&self, pairs: impl IntoIterator<Item = (Tensor<4>, Tensor<4>)>) -> Tensor<1> {
-        Self::sum(pairs.into_iter().map(|(student, teacher)| self.forward(student, teacher)))
-    }
-
-    /// The sum over several layers, each with a weight of its own: (weight, student, teacher) → `[1]`.
-    ///
-    /// # Panics
-    /// As [`AttentionTransferLoss::forward_layers`].
-    pub fn forward_weighted_layers(
+    /// When there are more pairs than weights or fewer, and as [`AttentionTransferLoss::per_sample`].
+    pub fn per_sample_layers(
         &self,
-        layers: impl IntoIterator<Item = (f64, Tensor<4>, Tensor<4>)>,
+        pairs: impl IntoIterator<Item = (Tensor<4>, Tensor<4>)>,
+        weights: &LayerWeights,
     ) -> Tensor<1> {
-        let losses =
-            layers.into_iter().map(|(weight, student, teacher)| self.forward(student, teacher) * weight);
-        Self::sum(losses)
+        let pairs: Vec<(Tensor<4>, Tensor<4>)> = pairs.into_iter().collect();
+        let weights = weights.as_slice();
+        assert_eq!(pairs.len(), weights.len(), "pairs of layers and layer weights differ in number");
+        let layers = pairs.into_iter().zip(weights);
+        let losses = layers.map(|((student, teacher), &weight)| self.per_sample(student, teacher) * weight);
+        losses.reduce(|sum, loss| sum + loss).unwrap_or_else(|| unreachable!("there is at least one weight"))
     }
 
-    fn sum(losses: impl Iterator<Item = Tensor<1>>) -> Tensor<1> {
-        let sum = losses.reduce(|sum, loss| sum + loss);
-        assert!(sum.is_some(), "attention transfer needs at least one pair of layers");
-        sum.unwrap_or_else(|| unreachable!("asserted above"))
+    /// The mean over the samples of the weighted sum over several layers → `[1]`.
+    ///
+    /// # Panics
+    /// As [`AttentionTransferLoss::per_sample_layers`].
+    pub fn forward_layers(
+        &self,
+        pairs: impl IntoIterator<Item = (Tensor<4>, Tensor<4>)>,
+        weights: &LayerWeights,
+    ) -> Tensor<1> {
+        self.per_sample_layers(pairs, weights).mean()
     }
 
     /// The normalised attention map [B, H·W] of activations [B, C, h, w] at `size` = [H, W].

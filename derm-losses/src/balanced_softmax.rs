@@ -51,6 +51,21 @@ impl BalancedSoftmaxLossConfig {
 /// Cross-entropy of `z + log n_c`: the softmax in which every class counts as often as it occurs. It is
 /// [`LogitAdjustedLoss`] at τ = 1, because the softmax does not see the constant `log Σ n`.
 ///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_core::{Criterion, Targets};
+/// use derm_losses::BalancedSoftmaxLossConfig;
+///
+/// let device = Device::default();
+/// let loss = BalancedSoftmaxLossConfig { counts: vec![3, 1], ..Default::default() }.init(2, &device)?;
+/// let logits = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let targets = Targets::from_indices(&[1], 2, &device).unwrap();
+/// // −log(1 / (3 + 1))
+/// let value = loss.forward(logits, &targets).into_scalar::<f32>();
+/// assert!((value - 4.0_f32.ln()).abs() < 1e-6);
+/// # Ok::<(), derm_losses::Error>(())
+/// ```
+///
 /// # Source
 /// Ren et al. 2020, "Balanced meta-softmax for long-tailed visual recognition", equation 4.
 #[derive(Debug, Clone)]

@@ -14,6 +14,21 @@ use crate::{
 
 /// The configuration of a classification loss that a file names:
 /// `focal: {gamma: 2.0}`, `deferred_reweighting: {from: 0.8, loss: {ldam: {…}}}`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_core::{Criterion, Targets};
+/// use derm_losses::ClassificationLossConfig;
+///
+/// let device = Device::default();
+/// let config: ClassificationLossConfig = serde_json::from_str(r#"{"poly1": {"epsilon": 1.0}}"#).unwrap();
+/// let loss = config.init(2, &device)?;
+/// let logits = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let targets = Targets::from_indices(&[0], 2, &device).unwrap();
+/// let value = loss.forward(logits, &targets).into_scalar::<f32>();
+/// assert!((value - (2.0_f32.ln() + 0.5)).abs() < 1e-6);
+/// # Ok::<(), derm_losses::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassificationLossConfig {

@@ -64,7 +64,7 @@ impl CrossEntropyLossConfig {
 /// Per sample `Σ_c q_c w_c (−log p_c)` with `q = (1 − ε) target + ε / C`; for a hard target y and ε = 0 that is
 /// `w_y (−log p_y)`. Soft targets (mixup, cutmix, several raters) are the same sum.
 ///
-/// Finite, in value and gradient, for any finite logits.
+/// Finite, in value and gradient, for logits up to ±10¹⁵.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

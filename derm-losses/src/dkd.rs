@@ -65,11 +65,14 @@ impl DkdLossConfig {
 /// of the softmax over the other classes, both at temperature T. With `α = 1` and `β = 1 − p_y` of the teacher it
 /// would be [`KdLoss`](crate::KdLoss).
 ///
-/// It splits the classes by the one target, so it takes class indices and has no form for soft targets. Computed
-/// in log space: finite in value and gradient for any finite logits. The teacher is a constant.
+/// It splits the classes by the one target, so it takes the class indices of
+/// [`Targets::Hard`](derm_core::Targets::Hard): soft targets are no value of its argument. The indices are in 0..C,
+/// checked as all labels where they enter, by [`Targets::from_indices`](derm_core::Targets::from_indices). Computed
+/// in log space: finite in value and gradient for logits up to ±10¹⁵. The teacher is a constant.
 ///
 /// ```
-/// use burn::tensor::{Int, Tensor, Device};
+/// use burn::tensor::{Device, Tensor};
+/// use derm_core::Targets;
 /// use derm_losses::DkdLossConfig;
 ///
 /// let device = Device::default();
@@ -77,9 +80,9 @@ impl DkdLossConfig {
 /// // equal among the others: only the target's part is left
 /// let teacher = Tensor::<2>::from_floats([[2.0_f32.ln(), 0.0, 0.0]], &device);
 /// let student = Tensor::<2>::from_floats([[0.0, 0.0, 0.0]], &device);
-/// let targets = Tensor::<1, Int>::from_ints([0], &device);
+/// let Targets::Hard(indices) = Targets::from_indices(&[0], 3, &device).unwrap() else { unreachable!() };
 /// let expected = 0.5 * (0.5_f32 * 3.0).ln() + 0.5 * (0.5_f32 * 1.5).ln();
-/// let value = loss.forward(student, teacher, &targets).into_scalar::<f32>();
+/// let value = loss.forward(student, teacher, &indices).into_scalar::<f32>();
 /// assert!((value - expected).abs() < 1e-6);
 /// # Ok::<(), derm_losses::Error>(())
 /// ```
@@ -95,7 +98,7 @@ impl DkdLoss {
     /// The loss of each sample: student and teacher logits `[.., C]`, class indices `[N]` → `[N]`.
     ///
     /// # Panics
-    /// When the shapes differ.
+    /// When the shapes differ. An index outside 0..C panics or is undefined, as the device's `gather` has it.
     pub fn per_sample<const D: usize>(
         &self,
         student: Tensor<D>,
@@ -131,7 +134,7 @@ impl DkdLoss {
     /// The mean over the samples: student and teacher logits `[.., C]`, class indices `[N]` → `[1]`.
     ///
     /// # Panics
-    /// When the shapes differ.
+    /// As [`DkdLoss::per_sample`].
     pub fn forward<const D: usize>(
         &self,
         student: Tensor<D>,

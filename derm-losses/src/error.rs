@@ -2,7 +2,7 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A parameter outside its range, or not a number.
+    /// A parameter outside its range, not a number, or too large for the f32 that the losses compute in.
     #[error("{parameter} is {value}; expected {expected}")]
     OutOfRange {
         /// The parameter's name.
@@ -12,7 +12,7 @@ pub enum Error {
         /// The allowed range in words.
         expected: &'static str,
     },
-    /// The value of a class (a weight, a γ) that is negative, infinite or not a number.
+    /// The value of a class (a weight, a γ) that is negative, infinite (also as f32) or not a number.
     #[error("{parameter}[{index}] is {value}; expected a finite number >= 0")]
     PerClassValue {
         /// The parameter's name.
@@ -62,6 +62,25 @@ pub enum Error {
         /// The number of classes given.
         found: usize,
     },
+    /// A loss over several layers without any.
+    #[error("there are no layers; expected at least one")]
+    NoLayers,
+    /// The weight of a layer that is negative, infinite (also as f32) or not a number.
+    #[error("the weight of layer {index} is {value}; expected a finite number >= 0")]
+    LayerWeight {
+        /// The layer, counted from 0.
+        index: usize,
+        /// The weight given.
+        value: f64,
+    },
+    /// Targets to be mixed that differ in their number of samples.
+    #[error("a holds the targets of {a} samples, b of {b}; expected as many")]
+    MixedSamples {
+        /// Samples of a.
+        a: usize,
+        /// Samples of b.
+        b: usize,
+    },
     /// Class counts without any sample, from which no weight follows.
     #[error("counts of {num_classes} classes hold no sample; expected at least one")]
     NoSamples {
@@ -70,14 +89,14 @@ pub enum Error {
     },
 }
 
-/// Checks that `value` lies in the range that `allowed` accepts; NaN never does.
+/// Checks that `value` lies in the range that `allowed` accepts; NaN never does, nor what f32 cannot hold.
 pub(crate) fn check_range(
     parameter: &'static str,
     value: f64,
     expected: &'static str,
     allowed: impl Fn(f64) -> bool,
 ) -> Result<(), Error> {
-    if value.is_finite() && allowed(value) {
+    if (value as f32).is_finite() && allowed(value) {
         Ok(())
     } else {
         Err(Error::OutOfRange { parameter, value, expected })
@@ -98,7 +117,7 @@ pub(crate) fn check_per_class(
     if values.len() != num_classes {
         return Err(Error::PerClassLength { parameter, found: values.len(), num_classes });
     }
-    match values.iter().position(|value| !(value.is_finite() && *value >= 0.0)) {
+    match values.iter().position(|value| !((*value as f32).is_finite() && *value >= 0.0)) {
         None => Ok(()),
         Some(index) => Err(Error::PerClassValue { parameter, index, value: values[index] }),
     }

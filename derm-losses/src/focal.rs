@@ -99,13 +99,14 @@ impl FocalLossConfig {
 /// For a hard target y: `α_y (1 − p_y)^γ (−log p_y)`. With smoothing, or a soft target, the expectation of that
 /// term over `q = (1 − ε) target + ε / C`. See [`FocalForm`] for the other convention. γ = 0 is cross-entropy.
 ///
-/// γ per class, or FLSD-53, goes with the probability that is modulated: in [`FocalForm::Probability`] the term
-/// of class c has the γ of class c, or the one that FLSD-53 picks for `p_c`, also under smoothing and soft
-/// targets; in [`FocalForm::CrossEntropy`] a sample has the γ of its target, `Σ_c q_c γ_c` for a soft one, or the
-/// one that FLSD-53 picks for `e^{−ce}`.
+/// The papers have hard targets without smoothing only; the expectation keeps the loss linear in the target. γ per
+/// class, or FLSD-53, goes with the probability that is modulated: in [`FocalForm::Probability`] the term of class c
+/// has the γ of class c, or the one that FLSD-53 picks for `p_c`, also under smoothing and soft targets; in
+/// [`FocalForm::CrossEntropy`] a sample has the γ of its target, `Σ_c q_c γ_c` for a soft one, or the one that
+/// FLSD-53 picks for `e^{−ce}`.
 ///
 /// The modulation is `exp(γ log(1 − p))` with `log(1 − p)` summed over the other classes, so value and gradient
-/// are finite for any finite logits and any γ ≥ 0, also for 0 < γ < 1 as p → 1, where `(1 − p).powf(γ)` has an
+/// are finite for logits up to ±10¹⁵ and any γ ≥ 0, also for 0 < γ < 1 as p → 1, where `(1 − p).powf(γ)` has an
 /// infinite derivative.
 ///
 /// ```

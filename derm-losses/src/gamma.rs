@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::{check_per_class, check_range};
 use crate::progress::share;
-use crate::target_expectation::{constant_weights, target_weights};
+use crate::target_expectation::{class_row, constant_weights, target_weights};
 
 /// FLSD-53: γ of a sample whose probability is below [`FLSD_BOUNDARY`], and of one that is not.
 const FLSD_GAMMAS: [f64; 2] = [5.0, 3.0];
@@ -43,7 +43,8 @@ pub enum Gamma {
         to: f64,
     },
     /// 5 where the probability is below 0.2, else 3 (Mukhoti et al. 2020). The choice is a constant: no gradient
-    /// flows through it, and the loss jumps down at 0.2.
+    /// flows through it, and the loss jumps down at 0.2. The paper has it for hard targets without smoothing;
+    /// [`FocalLoss`](crate::FocalLoss) says which probability decides elsewhere.
     Flsd53,
     /// The same for all samples.
     #[serde(untagged)]
@@ -113,8 +114,8 @@ impl Focusing {
         let exponent = match self {
             Self::Constant(gamma) => log_complement * *gamma,
             Self::PerClass(gammas) => {
-                let gammas = gammas.clone().cast(log_complement.dtype());
-                log_complement * gammas.unsqueeze()
+                let gammas = class_row(gammas, &log_complement);
+                log_complement * gammas
             }
             Self::Flsd53 => log_complement * flsd(log_p),
         };

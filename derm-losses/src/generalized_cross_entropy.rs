@@ -52,8 +52,8 @@ impl GeneralizedCrossEntropyLossConfig {
 /// Generalised cross-entropy, for noisy labels: `(1 − p_y^q) / q`.
 ///
 /// It lies in [0, 1/q], and the gradient is cross-entropy's times `p_y^q`: samples that the network finds
-/// impossible pull little. For a soft target the expectation over the classes. Computed from `log p` without
-/// cancellation, so that q → 0 is cross-entropy also in f32.
+/// impossible pull little. For a soft target, which the paper does not have, the expectation over the classes.
+/// Computed from `log p` without cancellation, so that q → 0 is cross-entropy also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

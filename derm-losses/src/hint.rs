@@ -52,7 +52,8 @@ impl HintLossConfig {
         Ok(())
     }
 
-    /// The loss with a new regressor on `device`.
+    /// The loss with a new regressor on `device`, drawn from the device's generator: `device.seed(…)` before it
+    /// makes the draw repeatable.
     ///
     /// # Errors
     /// As [`HintLossConfig::validate`].
@@ -97,7 +98,8 @@ pub struct HintLoss {
 }
 
 impl HintLoss {
-    /// The loss of each sample: student [B, Cs, Hs, Ws], teacher [B, Ct, Ht, Wt] → `[B]`.
+    /// The loss of each sample: student [B, Cs, Hs, Ws], teacher [B, Ct, Ht, Wt] → `[B]`. The student's map is
+    /// taken in the regressor's precision.
     ///
     /// # Panics
     /// When batch sizes or channels differ from what they should be.
@@ -105,7 +107,8 @@ impl HintLoss {
         let teacher = teacher.without_autodiff();
         let size = common_size(&student, &teacher);
         // pooling and a 1×1 convolution commute, and the smaller map is the cheaper one
-        let guess = widened(self.regressor.forward(pooled(student, size)));
+        let student = pooled(widened(student), size).cast(self.regressor.weight.val().dtype());
+        let guess = widened(self.regressor.forward(student));
         let teacher = pooled(widened(teacher), size).cast(guess.dtype());
         assert_eq!(guess.dims(), teacher.dims(), "regressed student and teacher maps differ in shape");
         let squares: Tensor<2> = (guess - teacher).square().flatten(1, 3);

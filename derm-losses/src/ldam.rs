@@ -8,7 +8,7 @@ use crate::deferred_reweighting::ClassWeighted;
 use crate::error::{check_counts, check_range, check_weights};
 use crate::log_probability::{log_complements, log_probabilities, samples};
 use crate::reduction::Reduction;
-use crate::target_expectation::{constant_weights, expectation, target_weights, weighted};
+use crate::target_expectation::{class_row, constant_weights, expectation, target_weights, weighted};
 
 /// Configuration of [`LdamLoss`].
 ///
@@ -83,7 +83,8 @@ impl LdamLossConfig {
 /// Label-distribution-aware margins: cross-entropy that asks more of a class the rarer it is.
 ///
 /// For a hard target y: `w_y` times the cross-entropy of `s · (z − m_y onehot_y)`, with the margin
-/// `m_c = max_margin · n_c^{−1/4} / max_j n_j^{−1/4}`. For a soft target the expectation of that over the classes.
+/// `m_c = max_margin · n_c^{−1/4} / max_j n_j^{−1/4}`. For a soft target the expectation of that over the classes:
+/// the paper has hard targets only, and a mixed target gives what mixing the two losses gives.
 ///
 /// Computed as `softplus(log(1 − p_y) − log p_y + s m_y)`, p the softmax of `s z`: finite in value and gradient.
 /// With deferred re-weighting (LDAM-DRW) wrap it into [`DeferredReweighting`](crate::DeferredReweighting).
@@ -121,7 +122,7 @@ pub struct LdamLoss {
 impl Criterion for LdamLoss {
     fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         let log_p = log_probabilities(samples(logits) * self.scale);
-        let shifts = self.shifts.clone().cast(log_p.dtype()).unsqueeze();
+        let shifts = class_row(&self.shifts, &log_p);
         let terms = softplus(log_complements(log_p.clone()) - log_p + shifts, 1.0);
         expectation(weighted(terms, self.class_weights.as_ref()), targets, 0.0)
     }

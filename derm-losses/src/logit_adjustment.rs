@@ -6,7 +6,7 @@ use crate::Error;
 use crate::error::{check_counts, check_range};
 use crate::log_probability::{log_probabilities, samples};
 use crate::reduction::Reduction;
-use crate::target_expectation::{constant_weights, expectation};
+use crate::target_expectation::{class_row, constant_weights, expectation};
 
 /// Configuration of [`LogitAdjustedLoss`].
 ///
@@ -85,7 +85,7 @@ pub struct LogitAdjustedLoss {
 impl Criterion for LogitAdjustedLoss {
     fn per_sample<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         let logits = samples(logits);
-        let adjustment = self.adjustment.clone().cast(logits.dtype()).unsqueeze();
+        let adjustment = class_row(&self.adjustment, &logits);
         expectation(log_probabilities(logits + adjustment).neg(), targets, 0.0)
     }
 

@@ -9,7 +9,8 @@ use crate::target_expectation::distributions;
 ///
 /// [`MixedTargets::forward`] mixes the losses, which works with any criterion. [`MixedTargets::soft`] mixes the
 /// targets, which is the same where the loss is linear in the target and reduced over N or summed: cross-entropy,
-/// focal on the probability, LDAM, logit adjustment, poly-1, generalised cross-entropy. It differs for symmetric
+/// focal on the probability or the sigmoid, LDAM, logit adjustment, asymmetric, poly-1, generalised cross-entropy. It
+/// differs for symmetric
 /// cross-entropy, focal of the cross-entropy, and reductions by target weights.
 ///
 /// ```
@@ -44,14 +45,14 @@ impl MixedTargets {
     /// Mixup: the images are `λ a + (1 − λ) b`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a λ outside [0, 1].
-    ///
-    /// # Panics
-    /// When a and b differ in their number of samples.
+    /// [`Error::OutOfRange`] for a λ outside [0, 1], [`Error::MixedSamples`] where a and b differ in their number
+    /// of samples.
     pub fn mixup(a: Targets, b: Targets, lambda: f64) -> Result<Self, Error> {
         check_range("lambda", lambda, "a number in [0, 1]", |v| (0.0..=1.0).contains(&v))?;
         let samples = [a.num_samples(), b.num_samples()];
-        assert_eq!(samples[0], samples[1], "mixed targets differ in their number of samples");
+        if samples[0] != samples[1] {
+            return Err(Error::MixedSamples { a: samples[0], b: samples[1] });
+        }
         Ok(Self { a, b, lambda })
     }
 
@@ -59,10 +60,8 @@ impl MixedTargets {
     /// of pixels that a kept: computed from the box as it was pasted, after it was cut off at the image's edge.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a box that is larger than the image, or an image without pixels.
-    ///
-    /// # Panics
-    /// As [`MixedTargets::mixup`].
+    /// [`Error::OutOfRange`] for a box that is larger than the image, or an image without pixels;
+    /// [`Error::MixedSamples`] as [`MixedTargets::mixup`].
     pub fn cutmix(a: Targets, b: Targets, image: [usize; 2], patch: [usize; 2]) -> Result<Self, Error> {
         let size = ["image height", "image width"].into_iter().zip(image);
         for (parameter, size) in size {

@@ -51,7 +51,8 @@ impl Poly1LossConfig {
 
 /// Poly-1: cross-entropy whose series `Σ_j (1 − p_t)^j / j` has the first coefficient `1 + ε`.
 ///
-/// For a hard target y: `−log p_y + ε (1 − p_y)`, for a soft one the expectation of that over the classes.
+/// For a hard target y: `−log p_y + ε (1 − p_y)`, for a soft one the expectation of that over the classes, which is what
+/// the authors' code computes for smoothed labels: `CE(q) + ε Σ_c q_c (1 − p_c)`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

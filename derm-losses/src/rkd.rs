@@ -5,7 +5,7 @@ use crate::Error;
 use crate::error::{check_not_all_zero, check_range};
 use crate::unit_vectors::{flattened, norm, unit_vectors};
 
-/// The smallest length by which a difference is divided, as torch's `normalize`.
+/// The smallest length, or mean of lengths, by which a difference is divided, as torch's `normalize`.
 const NORM_EPSILON: f64 = 1e-12;
 
 /// Relational distillation of distances: how far the samples of a batch lie from each other.
@@ -15,7 +15,7 @@ const NORM_EPSILON: f64 = 1e-12;
 /// may differ. The teacher is a constant.
 ///
 /// Coincident samples have distance and gradient 0. Where all coincide, or B = 1, there is no mean: distances
-/// stay 0. Memory O(B² D).
+/// stay 0. A mean below 1e-12 counts as that. Memory O(B² D).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -56,6 +56,20 @@ impl RkdDistanceLoss {
 ///
 /// `e_ij` is 0, with gradient 0, where the samples coincide or i = j; for B = 1 the loss is 0. Memory
 /// O(B² D + B³).
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_losses::RkdAngleLoss;
+///
+/// let device = Device::default();
+/// // a right angle at the first sample, and a straight line
+/// let student = Tensor::<2>::from_floats([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], &device);
+/// let teacher = Tensor::<2>::from_floats([[0.0], [1.0], [-1.0]], &device);
+/// // cosines 0 for −1 and twice √½ for 1, each in two orders, of 27
+/// let expected = 2.0 * (0.5 + (1.0 - 0.5_f32.sqrt()).powi(2)) / 27.0;
+/// let value = RkdAngleLoss.forward(student, teacher).into_scalar::<f32>();
+/// assert!((value - expected).abs() < 1e-6);
+/// ```
 ///
 /// # Source
 /// Park et al. 2019, "Relational knowledge distillation", equations 9 and 10.
@@ -123,6 +137,19 @@ impl RkdLossConfig {
 
 /// Relational distillation: the weighted sum of [`RkdDistanceLoss`] and [`RkdAngleLoss`].
 ///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use derm_losses::RkdLossConfig;
+///
+/// let device = Device::default();
+/// let loss = RkdLossConfig { distance_weight: 1.0, angle_weight: 2.0 }.init()?;
+/// let teacher = Tensor::<2>::from_floats([[0.0, 1.0], [2.0, 0.0], [3.0, 5.0]], &device);
+/// // neither the scale nor the place matters
+/// let student = teacher.clone() * 3.0 - 1.0;
+/// assert!(loss.forward(student, teacher).into_scalar::<f32>() < 1e-6);
+/// # Ok::<(), derm_losses::Error>(())
+/// ```
+///
 /// # Source
 /// Park et al. 2019, "Relational knowledge distillation"; weights 25 and 50 from the code of Tian et al. 2020,
 /// "Contrastive representation distillation". Park et al. use 1 and 2.
@@ -168,9 +195,8 @@ fn normalized_distances(differences: Tensor<3>) -> Tensor<2> {
     let dtype = distances.dtype();
     let positive = distances.clone().without_autodiff().greater_scalar(0.0).float().cast(dtype).sum();
     // where none is positive all are 0, and so they stay
-    let mean = distances.clone().sum() / positive.clone().clamp_min(1.0);
-    let mean = mean.mask_fill(positive.equal_scalar(0.0), 1.0);
-    distances / mean.unsqueeze()
+    let mean = distances.clone().sum() / positive.clamp_min(1.0);
+    distances / mean.clamp_min(NORM_EPSILON).unsqueeze()
 }
 
 /// `⟨e_ij, e_ik⟩` for the unit vectors e of the differences: [B, B, D] → [B, B, B].

@@ -73,7 +73,7 @@ impl SigmoidFocalLossConfig {
 /// is `(1 − α) p^γ (−log(1 − p))`, and one in between the expectation of the two. A hard target is a one-hot row.
 /// A soft one may be any matrix of numbers in [0, 1]: its rows need not sum to 1 (several findings at once).
 ///
-/// The loss of a sample is the sum over its classes. Value and gradient are finite for any finite logits and any
+/// The loss of a sample is the sum over its classes. Value and gradient are finite for logits up to ±10¹⁵ and any
 /// γ ≥ 0.
 ///
 /// ```

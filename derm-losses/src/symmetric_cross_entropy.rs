@@ -62,8 +62,8 @@ impl SymmetricCrossEntropyLossConfig {
 /// Symmetric cross-entropy, for noisy labels: `α CE + β RCE` with the reverse cross-entropy
 /// `RCE = −Σ_c p_c max(log q_c, A)` of the target q.
 ///
-/// For a hard target y that is `−α log p_y − β A (1 − p_y)`. The reverse term is not linear in a soft target:
-/// mixed targets and mixed losses differ.
+/// For a hard target y that is `−α log p_y − β A (1 − p_y)`. The paper defines both terms on a distribution q, and a soft
+/// target is that q. The reverse term is not linear in it: mixed targets and mixed losses differ.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

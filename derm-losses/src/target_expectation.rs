@@ -26,20 +26,28 @@ pub(crate) fn distributions(targets: &Targets, num_classes: usize) -> Tensor<2> 
 /// The targets as a matrix [N, C] beside class terms of that shape and type.
 pub(crate) fn target_matrix(targets: &Targets, terms: &Tensor<2>) -> Tensor<2> {
     let [num_samples, num_classes] = terms.dims();
-    check_samples(num_samples, targets);
+    check_shape([num_samples, num_classes], targets);
     distributions(targets, num_classes).cast(terms.dtype())
 }
 
-fn check_samples(num_samples: usize, targets: &Targets) {
-    let given = targets.num_samples();
-    assert_eq!(num_samples, given, "logits hold {num_samples} samples, targets {given}");
+/// Broadcasting would take targets of one sample or one class for those of all.
+fn check_shape(logits: [usize; 2], targets: &Targets) {
+    match targets {
+        Targets::Hard(indices) => {
+            let [given] = indices.dims();
+            assert_eq!(logits[0], given, "logits hold {} samples, targets {given}", logits[0]);
+        }
+        Targets::Soft(distributions) => {
+            assert_eq!(logits, distributions.dims(), "logits and soft targets differ in shape");
+        }
+    }
 }
 
 /// `Σ_c q_c t_c` for class terms t [N, C], where `q = (1 − ε) target + ε / C`: the expectation of the terms
 /// under the smoothed target. Result `[N]`.
 pub(crate) fn expectation(terms: Tensor<2>, targets: &Targets, smoothing: f64) -> Tensor<1> {
     let [num_samples, num_classes] = terms.dims();
-    check_samples(num_samples, targets);
+    check_shape([num_samples, num_classes], targets);
     let uniform = (smoothing > 0.0).then(|| terms.clone().sum_dim(1));
     let picked = match targets {
         Targets::Hard(indices) => terms.gather(1, indices.clone().reshape([num_samples, 1])),
@@ -70,8 +78,16 @@ pub(crate) fn weighted(terms: Tensor<2>, weights: Option<&Tensor<1>>) -> Tensor<
     match weights {
         None => terms,
         Some(weights) => {
-            let weights = weights.clone().cast(terms.dtype());
-            terms * weights.unsqueeze()
+            let weights = class_row(weights, &terms);
+            terms * weights
         }
     }
+}
+
+/// One value a class `[C]` as a row [1, C] beside class terms [N, C].
+pub(crate) fn class_row(values: &Tensor<1>, terms: &Tensor<2>) -> Tensor<2> {
+    let [given] = values.dims();
+    let num_classes = terms.dims()[1];
+    assert_eq!(num_classes, given, "logits hold {num_classes} classes, the loss was made for {given}");
+    values.clone().cast(terms.dtype()).unsqueeze()
 }

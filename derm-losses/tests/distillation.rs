@@ -1,16 +1,25 @@
 //! The algebra of the distillation losses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod closeness;
+mod defined_losses;
+mod half_precision;
+mod host;
+
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use closeness::{F32_NOISE, close};
+use defined_losses::defined_losses;
 use derm_losses::{
     AttentionMode, AttentionPool, AttentionTransferLoss, CosineFeatureLossConfig, DegreesOfFreedom,
-    DkdLossConfig, HintLoss, HintLossConfig, HintReduction, KdLossConfig, KdScale,
+    DkdLossConfig, HintLoss, HintLossConfig, HintReduction, KdLossConfig, KdScale, LayerWeights,
     LogitStandardizedKdLossConfig, RkdAngleLoss, RkdDistanceLoss, RkdLossConfig, SimilarityPreservingLoss,
 };
+use half_precision::half_precisions;
+use host::host;
 use proptest::prelude::*;
 
-/// Two f32 evaluations of one expression in another order.
-const F32_NOISE: f64 = 2e-5;
 /// Central differences with steps of 2⁻⁶ and 2⁻⁷ in f32, extrapolated: the truncation and the rounding. The
 /// relations are steep where samples come close.
 const DIFFERENCE_TOLERANCE: f64 = 1e-2;
@@ -34,22 +43,11 @@ fn map(rows: Tensor<2>) -> Tensor<4> {
     rows.reshape([batch, channels, height, width])
 }
 
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-fn close(a: &[f64], b: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
-    prop_assert_eq!(a.len(), b.len());
-    for (a, b) in a.iter().zip(b) {
-        prop_assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} and {b}");
-    }
-    Ok(())
-}
-
 type Forward = Box<dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<1>>;
 
 /// A distillation loss on rows [B, 8] of student and teacher.
 struct Loss {
+    /// Begins with the type's name.
     name: String,
     forward: Forward,
     /// Whether it is on logits, and so has to bear any of them.
@@ -109,20 +107,20 @@ fn losses() -> Vec<Loss> {
     for reduction in [HintReduction::Mean, HintReduction::HalfBatchSum] {
         let hint = hint(reduction);
         let forward: Forward = Box::new(move |s, t| hint.forward(map(s), map(t)));
-        add(format!("hint {reduction:?}"), false, false, forward);
+        add(format!("HintLoss {reduction:?}"), false, false, forward);
     }
     let forward: Forward = Box::new(|s, t| RkdDistanceLoss.forward(s, t));
-    add("rkd distance".to_owned(), false, true, forward);
+    add("RkdDistanceLoss".to_owned(), false, true, forward);
     let forward: Forward = Box::new(|s, t| RkdAngleLoss.forward(s, t));
-    add("rkd angle".to_owned(), false, true, forward);
+    add("RkdAngleLoss".to_owned(), false, true, forward);
     let rkd = RkdLossConfig { distance_weight: 1.0, angle_weight: 2.0 }.init().unwrap();
     let forward: Forward = Box::new(move |s, t| rkd.forward(s, t));
-    add("rkd".to_owned(), false, true, forward);
+    add("RkdLoss".to_owned(), false, true, forward);
     let forward: Forward = Box::new(|s, t| SimilarityPreservingLoss.forward(s, t));
-    add("similarity preserving".to_owned(), false, true, forward);
+    add("SimilarityPreservingLoss".to_owned(), false, true, forward);
     let cosine = CosineFeatureLossConfig::default().init().unwrap();
     let forward: Forward = Box::new(move |s, t| cosine.forward(s, t));
-    add("cosine feature".to_owned(), false, true, forward);
+    add("CosineFeatureLoss".to_owned(), false, true, forward);
     losses
 }
 
@@ -217,8 +215,11 @@ proptest! {
     }
 
     #[test]
-    fn extreme_logits_stay_finite(corners in prop::collection::vec(0usize..3, 4 * WIDTH)) {
-        let values: Vec<f32> = corners.iter().map(|&corner| [-60.0, 60.0, 0.5][corner]).collect();
+    fn extreme_logits_stay_finite(
+        corners in prop::collection::vec(0usize..3, 4 * WIDTH),
+        size in prop_oneof![Just(60.0f32), Just(1e4), Just(1e15)],
+    ) {
+        let values: Vec<f32> = corners.iter().map(|&corner| [-size, size, 0.5][corner]).collect();
         let (student, teacher) = values.split_at(2 * WIDTH);
         for loss in losses().into_iter().filter(|loss| loss.on_logits) {
             let (value, gradient) = loss.value_and_gradient(student, teacher);
@@ -324,10 +325,14 @@ proptest! {
         ];
         let values: Vec<f64> = layers.iter().map(|(s, t)| host(loss.forward(s.clone(), t.clone()))[0]).collect();
         let sum: f64 = values.iter().sum();
-        close(&host(loss.forward_layers(layers.clone())), &[sum], F32_NOISE)?;
+        let equal = LayerWeights::equal(3).unwrap();
+        close(&host(loss.forward_layers(layers.clone(), &equal)), &[sum], F32_NOISE)?;
         let weighted: f64 = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
-        let layers = layers.into_iter().zip(weights).map(|((s, t), weight)| (weight, s, t));
-        close(&host(loss.forward_weighted_layers(layers)), &[weighted], F32_NOISE)?;
+        prop_assume!(weighted > 0.0);
+        let weights = LayerWeights::new(weights.to_vec()).unwrap();
+        close(&host(loss.forward_layers(layers.clone(), &weights)), &[weighted], F32_NOISE)?;
+        let per_sample = host(loss.per_sample_layers(layers, &weights));
+        close(&[per_sample.iter().sum::<f64>() / per_sample.len() as f64], &[weighted], F32_NOISE)?;
     }
 
     /// What each relation does not see, it must not see.
@@ -347,6 +352,117 @@ proptest! {
         same(SimilarityPreservingLoss.forward(scaled.clone(), teacher.clone()), SimilarityPreservingLoss.forward(student.clone(), teacher.clone()))?;
         same(SimilarityPreservingLoss.forward(reflected, teacher.clone()), SimilarityPreservingLoss.forward(student.clone(), teacher.clone()))?;
         same(cosine.forward(scaled, teacher.clone()), cosine.forward(student, teacher))?;
+    }
+}
+
+#[test]
+fn every_distillation_loss_is_in_the_list() {
+    let name = |loss: &Loss| loss.name.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let listed: BTreeSet<String> = losses().iter().map(name).collect();
+    let (_, distillation) = defined_losses();
+    assert_eq!(listed, distillation);
+}
+
+#[test]
+fn half_precision_is_widened() {
+    // exact in f16 and bf16, so that only the precision of the arithmetic can differ
+    let values =
+        |step: usize| -> Vec<f32> { (0..3 * WIDTH).map(|i| (i * step % 13) as f32 / 4.0 - 1.5).collect() };
+    let (student, teacher) = (tensor(&values(5)), tensor(&values(7)));
+    for dtype in half_precisions(&device()) {
+        for loss in losses() {
+            let expected = host((loss.forward)(student.clone(), teacher.clone()));
+            for (student, teacher) in [
+                (student.clone().cast(dtype), teacher.clone().cast(dtype)),
+                (student.clone(), teacher.clone().cast(dtype)),
+                (student.clone().cast(dtype), teacher.clone()),
+            ] {
+                assert_eq!(host((loss.forward)(student, teacher)), expected, "{}", loss.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_that() {
+    let values =
+        |step: usize| -> Vec<f32> { (0..3 * WIDTH).map(|i| (i * step % 13) as f32 / 4.0 - 1.5).collect() };
+    let (student, teacher) = (values(5), values(7));
+    let broken = |values: &[f32]| {
+        let mut values = values.to_vec();
+        values[WIDTH + 2] = f32::NAN;
+        values
+    };
+    for loss in losses() {
+        for (student, teacher) in [(broken(&student), teacher.clone()), (student.clone(), broken(&teacher))] {
+            let value = host((loss.forward)(tensor(&student), tensor(&teacher)))[0];
+            assert!(value.is_nan(), "{}: {value}", loss.name);
+        }
+    }
+}
+
+/// Values and gradients where a sample is zero, as each loss documents them.
+#[test]
+fn zero_samples_have_the_documented_value_and_no_gradient() {
+    let zero = vec![0.0; WIDTH];
+    let one: Vec<f32> = (0..WIDTH).map(|i| (i as f32 * 0.7).sin()).collect();
+    for loss in losses() {
+        let of = |name: &str| loss.name.starts_with(name);
+        let expected = if of("CosineFeatureLoss") {
+            1.0
+        } else if of("AttentionTransferLoss") {
+            // |q_T| = 1, over 4 pixels where it is averaged
+            if loss.name.contains("MeanSquared") { 0.25 } else { 1.0 }
+        } else if of("SimilarityPreservingLoss") || of("Rkd") {
+            0.0
+        } else {
+            continue;
+        };
+        // two pixels are left where the maps are pooled to a common size
+        let expected =
+            if loss.name.contains("MeanSquared") && loss.name.contains("pooled") { 0.5 } else { expected };
+        let batch_of_one = !of("SimilarityPreservingLoss");
+        let teacher = if batch_of_one { one.clone() } else { zero.clone() };
+        let (value, gradient) = loss.value_and_gradient(&zero, &teacher);
+        assert!((value - expected).abs() < F32_NOISE, "{}: {value}", loss.name);
+        assert!(gradient.iter().all(|&g| g == 0.0), "{}: {gradient:?}", loss.name);
+    }
+}
+
+#[test]
+fn relations_of_two_samples_bear_any_scale() {
+    let two = |scale: f32| -> Vec<f32> { (0..2 * WIDTH).map(|i| (i as f32 * 0.7).sin() * scale).collect() };
+    let teacher = two(1.0);
+    for scale in [0.0, 1e-30, 1e-22, 1e-18, 1e-13, 1e-9, 1.0, 1e9] {
+        for loss in losses().into_iter().filter(|loss| !loss.on_logits) {
+            let (value, gradient) = loss.value_and_gradient(&two(scale), &teacher);
+            assert!(value.is_finite(), "{} at {scale}: {value}", loss.name);
+            assert!(gradient.iter().all(|g| g.is_finite()), "{} at {scale}: {gradient:?}", loss.name);
+        }
+    }
+}
+
+#[test]
+fn a_seed_makes_the_regressor() {
+    let weights = |seed| {
+        device().seed(seed);
+        host(hint(HintReduction::Mean).regressor.weight.val())
+    };
+    let first = weights(7);
+    assert_eq!(weights(7), first);
+    assert_ne!(weights(8), first);
+}
+
+#[test]
+fn layers_and_weights_must_be_as_many() {
+    let maps = || Tensor::<4>::ones([1, 1, 2, 2], &device());
+    let weights = LayerWeights::equal(2).unwrap();
+    for layers in [0, 1, 3] {
+        let pairs = vec![(maps(), maps()); layers];
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            AttentionTransferLoss::default().forward_layers(pairs, &weights)
+        }));
+        assert!(result.is_err(), "{layers} layers, two weights");
     }
 }
 
@@ -377,7 +493,7 @@ fn gradients_are_finite_where_samples_coincide() {
 fn relations_of_one_sample_are_zero() {
     let student: Vec<f32> = (0..WIDTH).map(|i| (i as f32).sin()).collect();
     let teacher: Vec<f32> = (0..WIDTH).map(|i| (i as f32).cos()).collect();
-    let relational = ["rkd", "similarity"];
+    let relational = ["Rkd", "SimilarityPreserving"];
     for loss in losses().into_iter().filter(|loss| relational.iter().any(|r| loss.name.starts_with(r))) {
         let (value, gradient) = loss.value_and_gradient(&student, &teacher);
         assert!(value.abs() < 1e-12, "{}: {value}", loss.name);

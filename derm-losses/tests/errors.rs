@@ -6,10 +6,10 @@ use derm_core::Targets;
 use derm_losses::{
     AsymmetricSingleLabelLossConfig, ClassificationLossConfig, CombinationRule, CosineFeatureLossConfig,
     CrossEntropyLossConfig, DeferredReweighting, DkdLossConfig, Error, FocalLossConfig, Gamma,
-    GeneralizedCrossEntropyLossConfig, HintLossConfig, HintReduction, KdLossConfig, LdamLossConfig,
-    LogitAdjustedLossConfig, LogitStandardizedKdLossConfig, MixedTargets, Poly1LossConfig, RkdLossConfig,
-    SigmoidFocalLossConfig, SymmetricCrossEntropyLossConfig, WeightNormalization, WeightScheme, ZeroCounts,
-    class_weights,
+    GeneralizedCrossEntropyLossConfig, HintLossConfig, HintReduction, KdLossConfig, LayerWeights,
+    LdamLossConfig, LogitAdjustedLossConfig, LogitStandardizedKdLossConfig, MixedTargets, Poly1LossConfig,
+    RkdLossConfig, SigmoidFocalLossConfig, SymmetricCrossEntropyLossConfig, WeightNormalization,
+    WeightScheme, ZeroCounts, class_weights,
 };
 
 fn cross_entropy(weights: Vec<f32>) -> Result<(), Error> {
@@ -23,7 +23,8 @@ fn focal(config: FocalLossConfig) -> Result<(), Error> {
 
 #[test]
 fn gamma_below_zero_nan_and_infinity_are_refused() {
-    for gamma in [-f64::MIN_POSITIVE, -1.0, f64::NAN, f64::INFINITY] {
+    // 1e39 is no f32
+    for gamma in [-f64::MIN_POSITIVE, -1.0, f64::NAN, f64::INFINITY, 1e39] {
         let of = |gamma| focal(FocalLossConfig { gamma, ..Default::default() });
         for (gamma, name) in [
             (Gamma::Constant(gamma), "gamma"),
@@ -62,7 +63,7 @@ fn label_smoothing_outside_0_to_1_is_refused() {
 
 #[test]
 fn temperature_must_be_finite_and_positive() {
-    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e39] {
         let error = KdLossConfig { temperature, ..Default::default() }.init().unwrap_err();
         assert!(matches!(error, Error::OutOfRange { parameter: "temperature", .. }), "{error}");
     }
@@ -290,8 +291,29 @@ fn distillation_refuses_what_it_cannot_use() {
 }
 
 #[test]
+fn a_bad_layer_weight_is_named() {
+    for value in [-0.5, f64::NAN, f64::INFINITY, 1e39] {
+        let error = LayerWeights::new(vec![1.0, 0.0, value]).unwrap_err();
+        assert!(matches!(error, Error::LayerWeight { index: 2, .. }), "{error}");
+    }
+    assert_eq!(LayerWeights::new(vec![0.0; 2]), Err(Error::ZeroWeights { parameter: "layer weights" }));
+    for weights in [LayerWeights::new(Vec::new()), LayerWeights::equal(0)] {
+        assert_eq!(weights, Err(Error::NoLayers));
+    }
+    assert_eq!(LayerWeights::new(vec![0.0, 2.0]).unwrap().as_slice(), [0.0, 2.0]);
+}
+
+#[test]
 fn mixing_needs_a_share() {
     let targets = || Targets::from_indices(&[0], 2, &Device::default()).unwrap();
+    let two = Targets::from_indices(&[0, 1], 2, &Device::default()).unwrap();
+    let errors = [
+        MixedTargets::mixup(targets(), two.clone(), 0.5),
+        MixedTargets::cutmix(targets(), two, [4, 4], [1, 1]),
+    ];
+    for error in errors {
+        assert!(matches!(error, Err(Error::MixedSamples { a: 1, b: 2 })), "{error:?}");
+    }
     for lambda in [-0.1, 1.1, f64::NAN] {
         let error = MixedTargets::mixup(targets(), targets(), lambda).unwrap_err();
         assert!(matches!(error, Error::OutOfRange { parameter: "lambda", .. }), "{error}");

@@ -1,6 +1,8 @@
 //! Every case of `losses.json`: value, per-sample values and gradients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod host;
+
 use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use derm_core::{Criterion, Targets};
@@ -9,11 +11,12 @@ use derm_losses::{
     AsymmetricSingleLabelLossConfig, AttentionMode, AttentionPool, AttentionTransferLoss,
     BalancedSoftmaxLossConfig, CosineFeatureLossConfig, CrossEntropyLossConfig, DegreesOfFreedom,
     DkdLossConfig, ElementReduction, Error, FocalForm, FocalLossConfig, HintLossConfig, HintReduction,
-    KdLossConfig, KdScale, LdamLossConfig, LogitAdjustedLossConfig, LogitStandardizedKdLossConfig,
-    MixedTargets, Poly1LossConfig, Reduction, RkdAngleLoss, RkdDistanceLoss, RkdLossConfig,
-    SigmoidFocalLossConfig, SimilarityPreservingLoss, WeightNormalization, WeightScheme, ZeroCounts,
-    class_weights,
+    KdLossConfig, KdScale, LayerWeights, LdamLossConfig, LogitAdjustedLossConfig,
+    LogitStandardizedKdLossConfig, MixedTargets, Poly1LossConfig, Reduction, RkdAngleLoss, RkdDistanceLoss,
+    RkdLossConfig, SigmoidFocalLossConfig, SimilarityPreservingLoss, WeightNormalization, WeightScheme,
+    ZeroCounts, class_weights,
 };
+use host::host;
 
 /// The combination of a hard term with distillation is derm-distill's; its golden test runs these.
 const IN_DERM_DISTILL: &[&str] = &["kd_ce_convex", "kd_ce_weighted", "kd_ce_at"];
@@ -43,10 +46,6 @@ fn indices(case: &Case, key: &str) -> Tensor<1, Int> {
 
 fn hard(case: &Case, key: &str) -> Targets {
     Targets::Hard(indices(case, key))
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
 }
 
 fn got<const D: usize>(tensor: Tensor<D>) -> Got {
@@ -239,7 +238,7 @@ fn dkd(case: &Case) -> bool {
     let num_classes = student.dims()[1];
     let loss = DkdLossConfig { alpha, beta, temperature }.init(num_classes);
     if num_classes == 2 {
-        // refused; what the reference has for it is α KD, as the error says
+        println!("{}: two classes are refused; alpha times KD has the reference's value", case.name);
         assert!(matches!(loss, Err(Error::DecoupledClasses { found: 2 })));
         let kd = KdLossConfig { temperature, scale: KdScale::TemperatureSquared }.init().unwrap();
         let per_sample = got(kd.per_sample(student.clone(), teacher.clone()) * alpha);
@@ -294,9 +293,15 @@ fn attention_transfer(case: &Case) -> bool {
         let loss = loss(pool);
         let maps: Vec<(Tensor<4>, Tensor<4>)> =
             names.iter().map(|(student, teacher)| (variable(case, student), float(case, teacher))).collect();
-        let value = loss.forward_layers(maps.clone());
-        let per_sample = maps.iter().map(|(s, t)| loss.per_sample(s.clone(), t.clone()));
-        let per_sample = per_sample.reduce(|sum, layer| sum + layer).map(got);
+        let equal = LayerWeights::equal(maps.len()).unwrap();
+        let value = loss.forward_layers(maps.clone(), &equal);
+        let per_sample = Some(got(loss.per_sample_layers(maps.clone(), &equal)));
+        if let [(student, teacher)] = &maps[..] {
+            // one layer alone is the same sum
+            let of_one = loss.per_sample(student.clone(), teacher.clone());
+            assert_eq!(host(of_one.clone()), host(loss.per_sample_layers(maps.clone(), &equal)));
+            assert_eq!(host(of_one.mean()), host(loss.forward(student.clone(), teacher.clone())));
+        }
         let students = maps.into_iter().map(|(student, _)| student);
         let variables: Vec<(&str, Tensor<4>)> =
             names.iter().map(|(name, _)| name.as_str()).zip(students).collect();

@@ -1,33 +1,30 @@
 //! The algebra that must hold for all inputs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod closeness;
+mod defined_losses;
+mod half_precision;
+mod host;
+
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use closeness::{F32_NOISE, close};
+use defined_losses::defined_losses;
 use derm_core::{Criterion, Targets};
 use derm_losses::{
     AsymmetricSingleLabelLossConfig, BalancedSoftmaxLossConfig, ClassificationLoss, ClassificationLossConfig,
-    CrossEntropyLossConfig, DeferredReweighting, DeferredReweightingConfig, ElementReduction, FocalForm,
-    FocalLossConfig, Gamma, GeneralizedCrossEntropyLossConfig, LdamLossConfig, LogitAdjustedLossConfig,
-    MixedTargets, Poly1LossConfig, Reduction, SigmoidFocalLossConfig, SymmetricCrossEntropyLossConfig,
+    CrossEntropyLossConfig, DeferredReweightingConfig, ElementReduction, FocalForm, FocalLossConfig, Gamma,
+    GeneralizedCrossEntropyLossConfig, LdamLossConfig, LogitAdjustedLossConfig, MixedTargets,
+    Poly1LossConfig, Reduction, SigmoidFocalLossConfig, SymmetricCrossEntropyLossConfig,
 };
+use half_precision::half_precisions;
+use host::host;
 use proptest::prelude::*;
 
-/// Two f32 evaluations of one expression in another order.
-const F32_NOISE: f64 = 2e-5;
 /// Central differences with a step of 2⁻⁶ in f32: the truncation and the rounding of the difference.
 const DIFFERENCE_TOLERANCE: f64 = 6e-3;
 const STEP: f32 = 0.015625;
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-fn close(a: &[f64], b: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
-    prop_assert_eq!(a.len(), b.len());
-    for (a, b) in a.iter().zip(b) {
-        prop_assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} and {b}");
-    }
-    Ok(())
-}
 
 #[derive(Debug, Clone)]
 struct Sample {
@@ -287,6 +284,59 @@ fn near_flsd_boundary(sample: &Sample, targets: &Targets) -> bool {
     p.into_iter().any(near) || host(ce).into_iter().any(|ce| near((-ce).exp()))
 }
 
+#[test]
+fn every_criterion_is_in_the_list() {
+    // Focal(FocalLossConfig { … })
+    let name = |config: &ClassificationLossConfig| {
+        let config = format!("{config:?}");
+        let (_, config) = config.split_once('(').unwrap();
+        config.split_once("Config").unwrap().0.to_owned()
+    };
+    let listed: BTreeSet<String> = criteria(3).iter().map(name).collect();
+    let (criteria, _) = defined_losses();
+    assert_eq!(listed, criteria);
+}
+
+#[test]
+fn what_is_not_a_number_stays_that() {
+    let sample = Sample {
+        shape: [2, 3],
+        logits: vec![0.5, f32::NAN, 1.0, 0.0, 2.0, 1.0],
+        targets: vec![0, 1],
+        weights: vec![],
+    };
+    for (name, loss) in initialized(3) {
+        for targets in [sample.hard(), sample.soft()] {
+            let per_sample = host(loss.per_sample(sample.logits(), &targets));
+            // an element of the sigmoid loss sees no other class, but a sample is the sum of its elements
+            assert!(per_sample[0].is_nan() && per_sample[1].is_finite(), "{name}: {per_sample:?}");
+            assert!(host(loss.forward(sample.logits(), &targets))[0].is_nan(), "{name}");
+        }
+    }
+}
+
+/// Nothing broadcasts in silence: a shape that does not fit is refused, as the documentation says.
+#[test]
+fn shapes_that_do_not_fit_panic() {
+    let device = Sample::device();
+    let logits = |classes: usize| Tensor::<2>::zeros([2, classes], &device);
+    let soft = |shape: [usize; 2]| Targets::Soft(Tensor::ones(shape, &device));
+    let hard = |samples: usize| Targets::from_indices(&vec![0; samples], 3, &device).unwrap();
+    let panics = |loss: &ClassificationLoss, classes, targets: &Targets| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loss.per_sample(logits(classes), targets)))
+            .is_err()
+    };
+    for (name, loss) in initialized(3) {
+        for targets in [soft([2, 1]), soft([1, 3]), soft([2, 4]), hard(1), hard(3)] {
+            assert!(panics(&loss, 3, &targets), "{name}: {targets:?}");
+        }
+        assert!(!panics(&loss, 3, &hard(2)), "{name}");
+        let has_class_values =
+            ["class_weights: Some", "alpha: Some([", "counts"].iter().any(|key| name.contains(key));
+        assert!(!has_class_values || (panics(&loss, 1, &hard(2)) && panics(&loss, 4, &hard(2))), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -315,13 +365,18 @@ proptest! {
     #[test]
     fn every_value_and_gradient_is_finite_at_the_extremes(
         sample in small_sample(60.0), corners in prop::collection::vec(0usize..4, 12), soft: bool,
+        size in prop_oneof![Just(60.0f32), Just(1e4), Just(1e15)],
     ) {
-        // most entries at ±60, so that probabilities are 0, 1 and shared
-        let pick = |(&value, &corner): (&f32, &usize)| [value, -60.0, 60.0, 60.0][corner];
+        // most entries at ± the size, so that probabilities are 0, 1 and shared
+        let pick = |(&value, &corner): (&f32, &usize)| [value, -size, size, size][corner];
         let logits = sample.logits.iter().zip(corners.iter().cycle()).map(pick).collect();
         let sample = Sample { logits, ..sample };
         let targets = if soft { sample.soft() } else { sample.hard() };
-        for (name, loss) in initialized(sample.shape[1]) {
+        let counts = (1..=sample.shape[1]).collect();
+        let ldam = LdamLossConfig { counts, ..Default::default() }; // with the authors' scale
+        let ldam = ClassificationLossConfig::Ldam(ldam).init(sample.shape[1], &Sample::device()).unwrap();
+        let losses = initialized(sample.shape[1]).into_iter().chain([("LDAM at its defaults".to_owned(), ldam)]);
+        for (name, loss) in losses {
             let (value, gradient) = value_and_gradient(&loss, &sample, &targets);
             prop_assert!(value.iter().chain(&gradient).all(|v| v.is_finite()), "{name}: {value:?} {gradient:?}");
         }
@@ -371,8 +426,7 @@ proptest! {
     #[test]
     fn half_precision_logits_are_widened(sample in sample(8.0)) {
         let targets = sample.hard();
-        // ndarray has neither
-        for dtype in [FloatDType::F16, FloatDType::BF16].into_iter().filter(|&d| Sample::device().supports_dtype(d)) {
+        for dtype in half_precisions(&Sample::device()) {
             let half = sample.logits().cast(dtype);
             for (_, loss) in initialized(sample.shape[1]) {
                 let widened = host(loss.per_sample(half.clone().cast(FloatDType::F32), &targets));
@@ -457,6 +511,37 @@ proptest! {
         prop_assert_eq!(binary.len(), n * c);
     }
 
+    /// What no golden case has, from the probabilities in f64.
+    #[test]
+    fn formulas_of_the_papers(sample in sample(8.0), q in 0.1..1.0f64) {
+        let [n, c] = sample.shape;
+        let device = Sample::device();
+        let gammas: Vec<f64> = (0..c).map(|c| 0.3 + 0.7 * c as f64).collect();
+        let focal = FocalLossConfig { gamma: Gamma::PerClass(gammas.clone()), ..Default::default() };
+        let focal = focal.init(c, &device).unwrap();
+        let generalized = GeneralizedCrossEntropyLossConfig { q, ..Default::default() }.init(c).unwrap();
+        let symmetric = SymmetricCrossEntropyLossConfig { alpha: 0.3, beta: 0.6, log_zero: -4.0, ..Default::default() };
+        let symmetric = symmetric.init(c).unwrap();
+        for targets in [sample.hard(), sample.soft()] {
+            let q_of = host(targets.to_distributions(c));
+            let of_focal = host(focal.per_sample(sample.logits(), &targets));
+            let of_generalized = host(generalized.per_sample(sample.logits(), &targets));
+            let of_symmetric = host(symmetric.per_sample(sample.logits(), &targets));
+            for i in 0..n {
+                let row: Vec<f64> = sample.logits[i * c..(i + 1) * c].iter().map(|&z| f64::from(z)).collect();
+                let p: Vec<f64> =
+                    row.iter().map(|z| 1.0 / row.iter().map(|other| (other - z).exp()).sum::<f64>()).collect();
+                let mean = |term: &dyn Fn(usize) -> f64| (0..c).map(|c_| q_of[i * c + c_] * term(c_)).sum::<f64>();
+                let expected = mean(&|class| (1.0 - p[class]).powf(gammas[class]) * -p[class].ln());
+                close(&[of_focal[i]], &[expected], F32_NOISE)?;
+                close(&[of_generalized[i]], &[mean(&|class| (1.0 - p[class].powf(q)) / q)], F32_NOISE)?;
+                let reverse: f64 =
+                    (0..c).map(|class| p[class] * -q_of[i * c + class].ln().max(-4.0)).sum();
+                close(&[of_symmetric[i]], &[0.3 * mean(&|class| -p[class].ln()) + 0.6 * reverse], F32_NOISE)?;
+            }
+        }
+    }
+
     #[test]
     fn flsd_53_is_focal_at_5_or_3(sample in sample(4.0), form in form()) {
         let c = sample.shape[1];
@@ -488,71 +573,6 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn gamma_follows_its_schedule() {
-    let gamma = |gamma, progress| {
-        let config = FocalLossConfig { gamma, ..Default::default() };
-        config.init(3, &Device::default()).unwrap().at(progress).gamma()
-    };
-    let linear = Gamma::Linear { from: 4.0, to: 1.0 };
-    let cosine = Gamma::Cosine { from: 4.0, to: 1.0 };
-    for (schedule, expected) in [
-        (&linear, [4.0, 3.25, 2.5, 1.75, 1.0]),
-        (&cosine, [4.0, 2.5 + 1.5 * 0.5_f64.sqrt(), 2.5, 2.5 - 1.5 * 0.5_f64.sqrt(), 1.0]),
-        (&Gamma::Constant(2.0), [2.0; 5]),
-    ] {
-        for (progress, expected) in [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().zip(expected) {
-            let gamma = gamma(schedule.clone(), progress).unwrap();
-            assert!((gamma - expected).abs() < 1e-12, "{schedule:?} at {progress}: {gamma}");
-        }
-    }
-    // before, and outside of, training
-    let config = FocalLossConfig { gamma: linear.clone(), ..Default::default() };
-    assert_eq!(config.init(3, &Device::default()).unwrap().gamma(), Some(4.0));
-    assert_eq!(gamma(linear.clone(), -1.0), Some(4.0));
-    assert_eq!(gamma(linear.clone(), f64::NAN), Some(4.0));
-    assert_eq!(gamma(linear, 2.0), Some(1.0));
-    assert_eq!(gamma(Gamma::Flsd53, 0.5), None);
-    assert_eq!(gamma(Gamma::PerClass(vec![1.0, 2.0, 3.0]), 0.5), None);
-}
-
-#[test]
-fn class_weights_wait_for_their_share_of_training() {
-    let device = Device::default();
-    let logits = Tensor::<2>::from_floats([[0.3, -1.0, 2.0], [1.0, 0.0, -0.5]], &device);
-    let targets = Targets::from_indices(&[0, 2], 3, &device).unwrap();
-    let weights = vec![0.5, 1.0, 4.0];
-    let read = |text: &str| {
-        serde_json::from_str::<ClassificationLossConfig>(text).unwrap().init(3, &device).unwrap()
-    };
-    for [weighted, unweighted] in [
-        [r#"{"cross_entropy": {"class_weights": [0.5, 1, 4]}}"#, r#"{"cross_entropy": {}}"#],
-        [
-            r#"{"focal": {"alpha": [0.5, 1, 4], "gamma": {"linear": {"from": 3, "to": 1}}}}"#,
-            r#"{"focal": {"gamma": {"linear": {"from": 3, "to": 1}}}}"#,
-        ],
-        [
-            r#"{"ldam": {"counts": [9, 5, 1], "class_weights": [0.5, 1, 4]}}"#,
-            r#"{"ldam": {"counts": [9, 5, 1]}}"#,
-        ],
-    ] {
-        let deferred = read(&format!(r#"{{"deferred_reweighting": {{"from": 0.8, "loss": {weighted}}}}}"#));
-        let (weighted, unweighted) = (read(weighted), read(unweighted));
-        let value = |loss: &ClassificationLoss| host(loss.forward(logits.clone(), &targets));
-        assert_ne!(value(&weighted), value(&unweighted));
-        assert_eq!(value(&deferred), value(&unweighted), "before training");
-        for progress in [0.0, 0.79] {
-            assert_eq!(value(&deferred.at(progress)), value(&unweighted.at(progress)));
-        }
-        for progress in [0.8, 1.0] {
-            assert_eq!(value(&deferred.at(progress)), value(&weighted.at(progress)));
-            assert_eq!(value(&deferred.at(progress).at(0.1)), value(&unweighted.at(0.1)), "and back");
-        }
-    }
-    let always = CrossEntropyLossConfig { class_weights: Some(weights), ..Default::default() };
-    assert!(DeferredReweighting::new(always.init(3, &device).unwrap(), 0.0).unwrap().reweights());
 }
 
 #[test]
