@@ -54,7 +54,8 @@ pub struct BcaEstimate {
 /// `a = Σ U³/n³ / (6 (Σ U²/n²)^{3/2})`, the sums running over the strata too, and the interval runs between the
 /// percentiles `Φ(z0 + (z0 + z) / (1 − a (z0 + z)))` at `z = Φ⁻¹(alpha / 2)` and `Φ⁻¹(1 − alpha / 2)`.
 ///
-/// It evaluates the metrics once a replicate and once a unit.
+/// It evaluates the metrics once a replicate and once a unit. A unit that is alone in its stratum is in every
+/// replicate and takes no part in the acceleration.
 ///
 /// # Errors
 /// As [`bootstrap`](crate::bootstrap).

@@ -51,7 +51,7 @@ pub enum Suspicion {
         /// Number of rows.
         rows: usize,
     },
-    /// A lesion or patient has rows in two splits.
+    /// A lesion or patient has rows in two splits; of more, the first two that were given.
     GroupInTwoSplits {
         /// The lesion or patient.
         group: String,

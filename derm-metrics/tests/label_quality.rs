@@ -89,6 +89,25 @@ fn a_class_without_rows_has_no_threshold_and_no_rows() {
 }
 
 #[test]
+fn equal_remainders_are_rounded_from_the_lower_class() {
+    let p = Probabilities::new(array![
+        [0.9, 0.05, 0.05],
+        [0.9, 0.05, 0.05],
+        [0.1, 0.9, 0.0],
+        [0.1, 0.0, 0.9],
+        [0.4, 0.3, 0.3],
+        [0.4, 0.3, 0.3],
+        [0.0, 0.8, 0.2],
+        [0.0, 0.2, 0.8],
+    ])
+    .unwrap();
+    let joint = ConfidentJoint::new(&p, &[0, 0, 0, 0, 0, 0, 1, 2]).unwrap();
+    assert_eq!(joint.counts(), array![[2, 1, 1], [0, 1, 0], [0, 0, 1]]);
+    // Of 6 rows: 3, 1.5 and 1.5, rounded 3, 2 and 2, of which one is too many.
+    assert_eq!(joint.calibrated().row(0), array![3, 1, 2]);
+}
+
+#[test]
 fn a_class_with_one_row_is_never_flagged_by_counts() {
     let p = Probabilities::new(array![[0.9, 0.1], [0.8, 0.2], [0.95, 0.05]]).unwrap();
     for filter in [LabelIssueFilter::PruneByClass, LabelIssueFilter::PruneByNoiseRate] {

@@ -109,7 +109,9 @@ impl ConfidentJoint {
     }
 
     /// The counts scaled to the number of rows of each given class, in whole numbers that keep that sum, shape
-    /// [C, C]: each is rounded, and what is then missing goes to the entries that rounding took most from.
+    /// [C, C]: each is rounded (halves to even), and what is then missing goes to the entries that rounding took most
+    /// from, what is too much comes from those that it gave most to; of equal ones the lower class goes first, where
+    /// cleanlab's choice depends on its sort.
     pub fn calibrated(&self) -> Array2<u64> {
         let mut calibrated = Array2::zeros(self.counts.dim());
         for (class, mut row) in calibrated.rows_mut().into_iter().enumerate() {

@@ -16,7 +16,8 @@ pub enum LabelQualityScore {
     /// `(p_y − max_{c≠y} p_c + 1) / 2`.
     NormalizedMargin,
     /// `ln(h + 1) / h` with `h = H(p) / (ln C · p_y)`, H the entropy: low where the network is certain of another
-    /// class, less so where it is certain of nothing. 1 where h is 0, and 0 where `p_y` is.
+    /// class, less so where it is certain of nothing. 1, the limit, where h is 0 (cleanlab gives 0 there, the worst
+    /// score, to a row that is certain and right), and 0 where `p_y` is.
     ConfidenceWeightedEntropy,
 }
 
