@@ -3,7 +3,7 @@ use derm_metrics::top_k_hits;
 use serde::{Deserialize, Serialize};
 
 use crate::bonferroni::bonferroni;
-use crate::calibrate::check_classes;
+use crate::calibrate::{check_classes, check_split, check_view};
 use crate::error::check_open_unit;
 use crate::fixed_sequence::{TierFit, fixed_sequence};
 use crate::tier::top3_mass;
@@ -168,7 +168,8 @@ impl AbstainPolicy {
     ///
     /// # Errors
     /// [`Error::Range`] or [`Error::Count`] for an impossible configuration; [`Error::Split`] where the
-    /// calibrator was fitted on another split of the data, so that its rows may be among these;
+    /// calibrator was fitted on another split of the data or the grid comes from one, so that its rows may be
+    /// among these;
     /// [`Error::ClassGrids`] where thresholds by class are asked for and the grid has no candidates by class;
     /// and as [`Calibrate::calibrate`].
     pub fn fit(
@@ -178,15 +179,8 @@ impl AbstainPolicy {
         config: &AbstainConfig,
     ) -> Result<Self, Error> {
         config.validate()?;
-        if let Some(fitted_on) = calibrator.fitted_on()
-            && fitted_on.split_hash != calibration.split_hash()
-        {
-            return Err(Error::Split {
-                what: "calibration predictions",
-                got: calibration.split_hash().to_owned(),
-                expected: fitted_on.split_hash.clone(),
-            });
-        }
+        check_split(calibrator.fitted_on(), "calibration predictions", calibration)?;
+        grid.check_split(calibration)?;
         let rows = calibration.one_row_per_group();
         let probabilities = calibrator.calibrate(&rows)?;
         let scores = TierScores::new(&probabilities, rows.targets())?;
@@ -230,13 +224,16 @@ impl AbstainPolicy {
     /// exact, of miscoverage `alpha`.
     ///
     /// # Errors
-    /// As [`Calibrate::calibrate`], [`AbstainPolicy::assign`] and [`TierTable::new`].
+    /// [`Error::View`] for another view than that of the calibration rows; as [`Calibrate::calibrate`],
+    /// [`AbstainPolicy::assign`] and [`TierTable::new`]. Rows of another split are evaluated: they may be those of
+    /// another clinic.
     pub fn evaluate(
         &self,
         calibrator: &impl Calibrate,
         test: &Predictions<Test>,
         alpha: f64,
     ) -> Result<TierTable, Error> {
+        check_view(Some(&self.fitted_on), test)?;
         let rows = test.one_row_per_group();
         let probabilities = calibrator.calibrate(&rows)?;
         TierTable::of_predictions(&self.assign(&probabilities)?, &probabilities, &rows, alpha)

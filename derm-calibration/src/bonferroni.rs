@@ -1,5 +1,3 @@
-use derm_metrics::clopper_pearson_upper;
-
 use crate::fixed_sequence::{TestedThreshold, TierFit};
 use crate::{Error, GridPoint};
 
@@ -25,16 +23,12 @@ pub(crate) fn bonferroni(
     }
     let level = level / points.len() as f64;
     for &GridPoint { threshold, .. } in points {
-        let (count, errors) = outcome(threshold);
-        let risk_upper_bound = if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, level)? };
-        let certified = risk_upper_bound <= target_risk;
-        fit.tested.push(TestedThreshold { threshold, count, errors, risk_upper_bound, certified });
+        fit.tested.push(TestedThreshold::new(threshold, outcome(threshold), target_risk, level)?);
     }
     // Candidates stand largest threshold first.
     let chosen = fit.tested.iter().rev().find(|test| test.certified).copied();
-    if let Some(TestedThreshold { threshold, count, errors, .. }) = chosen {
-        (fit.threshold, fit.count, fit.errors) = (Some(threshold), count, errors);
-        fit.observed_risk = Some(errors as f64 / count as f64);
+    if let Some(test) = chosen {
+        fit.choose(test);
     } else {
         let bounds = fit.tested.iter().map(|test| test.risk_upper_bound);
         fit.smallest_certifiable_risk = Some(bounds.fold(1.0, f64::min));

@@ -54,7 +54,8 @@ pub trait Calibrate {
     /// The rows that it was fitted on; `None` where nothing was fitted.
     fn fitted_on(&self) -> Option<&FittedOn>;
 
-    /// Whether the most probable class of every row stays the one of the softmax, so that accuracy stays too.
+    /// Whether the most probable class of every row stays the one of the softmax, so that accuracy stays too, for
+    /// classes whose logits differ by more than the rounding of a probability (1e-15 or so).
     fn keeps_argmax(&self) -> bool;
 
     /// The calibrated probabilities of `logits` [N, C]. For [`CalibratorInput::Probabilities`] logarithms of
@@ -155,6 +156,22 @@ pub(crate) fn check_view<R: Role>(
         Some(fitted_on) if fitted_on.view != *got => {
             Err(Error::View { got: got.clone(), expected: fitted_on.view.clone() })
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses predictions, `what` in words, of another split than the rows of the fit.
+pub(crate) fn check_split<R: Role>(
+    fitted_on: Option<&FittedOn>,
+    what: &'static str,
+    predictions: &Predictions<R>,
+) -> Result<(), Error> {
+    match fitted_on {
+        Some(fitted_on) if fitted_on.split_hash != predictions.split_hash() => Err(Error::Split {
+            what,
+            got: predictions.split_hash().to_owned(),
+            expected: fitted_on.split_hash.clone(),
+        }),
         _ => Ok(()),
     }
 }

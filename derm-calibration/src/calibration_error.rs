@@ -46,7 +46,7 @@ pub enum ErrorNorm {
 
 /// An estimator of a calibration error, with everything that its number depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "estimator", rename_all = "snake_case")]
+#[serde(tag = "estimator", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum CalibrationError {
     /// Bins.
@@ -314,7 +314,8 @@ fn problems(
     })
 }
 
-fn check_bins(binning: Binning, rows: usize) -> Result<(), Error> {
+/// Refuses no bins, and more bins than rows: most of them would stay empty, and the error be that of single rows.
+pub(crate) fn check_bins(binning: Binning, rows: usize) -> Result<(), Error> {
     let (Binning::Uniform { n_bins } | Binning::EqualMass { n_bins }) = binning;
     if (1..=rows).contains(&n_bins) {
         Ok(())

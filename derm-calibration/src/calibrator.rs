@@ -2,6 +2,7 @@ use derm_core::{Logits, Predictions, Probabilities, Role, View};
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::check_view;
+use crate::no_fields::no_fields;
 use crate::{
     BetaCalibration, Calibrate, CalibratorInput, DirichletCalibration, Error, FittedOn, HistogramBinning,
     IsotonicCalibration, MatrixScaling, PlattScaling, TemperatureScaling, VectorScaling,
@@ -22,6 +23,7 @@ use crate::{
 #[non_exhaustive]
 pub enum Calibrator {
     /// The softmax as it is.
+    #[serde(deserialize_with = "no_fields")]
     Identity,
     /// One temperature for all classes.
     Temperature(TemperatureScaling),

@@ -1,6 +1,7 @@
 use derm_core::{Predictions, Validation};
 use serde::{Deserialize, Serialize};
 
+use crate::no_fields::no_fields;
 use crate::{
     BetaConfig, BetaVariant, Calibrator, DirichletConfig, Error, FitCalibrator, HistogramConfig,
     IsotonicConfig, MatrixConfig, PlattConfig, TemperatureConfig, VectorConfig,
@@ -22,6 +23,7 @@ use crate::{
 #[non_exhaustive]
 pub enum CalibratorConfig {
     /// The softmax as it is.
+    #[serde(deserialize_with = "no_fields")]
     Identity,
     /// One temperature for all classes.
     Temperature(TemperatureConfig),

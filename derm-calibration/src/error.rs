@@ -104,6 +104,14 @@ pub enum Error {
         /// Number of classes of the rows.
         expected: usize,
     },
+    /// Parts that do not belong together, in something put together by hand or in a file that was changed.
+    #[error("`{argument}` does not fit: expected {expected}")]
+    Inconsistent {
+        /// The part.
+        argument: &'static str,
+        /// What the others ask of it.
+        expected: &'static str,
+    },
     /// Rows without the subgroup column that something is conditioned on.
     #[error("rows without the subgroup column `{column}`, which the promise is conditioned on")]
     SubgroupColumn {
@@ -116,12 +124,12 @@ pub enum Error {
         /// The view of the predictions.
         view: View,
     },
-    /// Predictions of another view than the calibrator was fitted on.
-    #[error("predictions of view `{got}`: the calibrator was fitted on view `{expected}`")]
+    /// Predictions of another view than the calibrator, or what stands on it, was fitted on.
+    #[error("predictions of view `{got}`: the fit was on view `{expected}`")]
     View {
         /// The view of the predictions.
         got: View,
-        /// The view of the rows that the calibrator was fitted on.
+        /// The view of the rows of the fit.
         expected: View,
     },
     /// Rows of different splits of the data, whose roles may overlap.
@@ -185,7 +193,7 @@ pub(crate) fn check_finite<'a>(
     }
 }
 
-/// Refuses no rows and another number of them than `expected`.
+/// Refuses another number of rows than `expected`.
 pub(crate) fn check_length(argument: &'static str, got: usize, expected: usize) -> Result<(), Error> {
     if got == expected { Ok(()) } else { Err(ValueError::Length { argument, got, expected }.into()) }
 }

@@ -25,6 +25,19 @@ pub struct TestedThreshold {
     pub certified: bool,
 }
 
+impl TestedThreshold {
+    /// The exact binomial test at `level` of "the risk at this threshold exceeds the target".
+    pub(crate) fn new(
+        threshold: f64,
+        (count, errors): (usize, usize),
+        target_risk: f64,
+        level: f64,
+    ) -> Result<Self, Error> {
+        let risk_upper_bound = if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, level)? };
+        Ok(Self { threshold, count, errors, risk_upper_bound, certified: risk_upper_bound <= target_risk })
+    }
+}
+
 /// How the threshold of one tier came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +81,12 @@ impl TierFit {
             tested: Vec::new(),
         }
     }
+
+    /// Takes a certified threshold.
+    pub(crate) fn choose(&mut self, TestedThreshold { threshold, count, errors, .. }: TestedThreshold) {
+        (self.threshold, self.count, self.errors) = (Some(threshold), count, errors);
+        self.observed_risk = Some(errors as f64 / count as f64);
+    }
 }
 
 /// Fixed-sequence testing of "the risk at this threshold exceeds the target", from the most certain rows
@@ -93,15 +112,12 @@ pub(crate) fn fixed_sequence(
 ) -> Result<TierFit, Error> {
     let mut fit = TierFit::untested(target_risk, delta, level);
     for &GridPoint { threshold, .. } in &points[first_tested(points, samples, target_risk, level)?..] {
-        let (count, errors) = outcome(threshold);
-        let risk_upper_bound = if count == 0 { 1.0 } else { clopper_pearson_upper(errors, count, level)? };
-        let certified = risk_upper_bound <= target_risk;
-        fit.tested.push(TestedThreshold { threshold, count, errors, risk_upper_bound, certified });
-        if !certified {
+        let test = TestedThreshold::new(threshold, outcome(threshold), target_risk, level)?;
+        fit.tested.push(test);
+        if !test.certified {
             break;
         }
-        (fit.threshold, fit.count, fit.errors) = (Some(threshold), count, errors);
-        fit.observed_risk = Some(errors as f64 / count as f64);
+        fit.choose(test);
     }
     if fit.threshold.is_none() {
         fit.smallest_certifiable_risk = fit.tested.first().map(|test| test.risk_upper_bound);

@@ -1,6 +1,7 @@
 use derm_metrics::{Binning, ReliabilityTable};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration_error::check_bins;
 use crate::one_vs_rest::check_rows;
 use crate::{BinaryMap, Error, Odds, OneVsRest};
 
@@ -90,18 +91,10 @@ impl BinaryMap for HistogramMap {
     fn fit(odds: &[Odds], positive: &[bool], config: &HistogramConfig) -> Result<Self, Error> {
         check_rows(positive, odds.len())?;
         let n_bins = config.n_bins;
-        if !(1..=odds.len()).contains(&n_bins) {
-            let maximum = odds.len();
-            return Err(Error::TooMany {
-                argument: "n_bins",
-                value: n_bins,
-                minimum: 1,
-                maximum,
-                of: "rows",
-            });
-        }
+        let binning = Binning::Uniform { n_bins };
+        check_bins(binning, odds.len())?;
         let p: Vec<f64> = odds.iter().map(|odds| odds.p).collect();
-        let table = ReliabilityTable::new(&p, positive, Binning::Uniform { n_bins })?;
+        let table = ReliabilityTable::new(&p, positive, binning)?;
         let midpoint = |bin: usize| (bin as f64 + 0.5) / n_bins as f64;
         let value = |(bin, of_bin): (usize, &derm_metrics::ReliabilityBin)| {
             of_bin.accuracy.unwrap_or_else(|| midpoint(bin))

@@ -20,6 +20,7 @@ mod kde_ece;
 mod logistic_likelihood;
 mod matrix_scaling;
 mod newton;
+mod no_fields;
 mod odir;
 mod one_vs_rest;
 mod operating_point;

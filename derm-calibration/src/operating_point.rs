@@ -1,7 +1,7 @@
 use derm_core::{Predictions, Probabilities, Test, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::check_classes;
+use crate::calibrate::{check_classes, check_split, check_view};
 use crate::error::check_closed_unit;
 use crate::{Calibrate, Error, FittedOn};
 
@@ -130,16 +130,15 @@ impl OperatingPoint {
     ///
     /// # Errors
     /// As [`Calibrate::calibrate`]; [`Error::Split`] where the test rows come from another split of the data
-    /// than the validation rows; [`Error::Classes`] for another number of classes.
+    /// than the validation rows, [`Error::View`] where they are of another view; [`Error::Classes`] for another
+    /// number of classes.
     pub fn evaluate(
         &self,
         calibrator: &impl Calibrate,
         test: &Predictions<Test>,
     ) -> Result<OperatingPointOutcome, Error> {
-        if test.split_hash() != self.fitted_on.split_hash {
-            let (got, expected) = (test.split_hash().to_owned(), self.fitted_on.split_hash.clone());
-            return Err(Error::Split { what: "test predictions", got, expected });
-        }
+        check_split(Some(&self.fitted_on), "test predictions", test)?;
+        check_view(Some(&self.fitted_on), test)?;
         let probabilities = calibrator.calibrate(test)?;
         check_classes("probabilities", probabilities.num_classes(), self.classes)?;
         Ok(outcome(&probabilities, test.targets(), self.threshold, self.config.referred))

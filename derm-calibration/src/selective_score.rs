@@ -1,6 +1,7 @@
 use derm_core::{Logits, Predictions, Probabilities, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::error::check_positive;
 use crate::{Calibrator, Error, top3_mass};
 
 /// What rows are ordered by when some may be refused: larger is more certain.
@@ -20,7 +21,7 @@ use crate::{Calibrator, Error, top3_mass};
 /// Hendrycks and Gimpel 2017 (maximum probability); Scheffer et al. 2001 (margin); Liu et al. 2020 (energy, the
 /// negative of theirs).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum SelectiveScore {
     /// The largest probability.
@@ -97,10 +98,7 @@ pub fn negative_entropy(probabilities: &Probabilities) -> Vec<f64> {
 /// # Errors
 /// [`Error::Range`] for a temperature that is not a positive number.
 pub fn energy(logits: &Logits, temperature: f64) -> Result<Vec<f64>, Error> {
-    if !(temperature.is_finite() && temperature > 0.0) {
-        let expected = "a positive finite number";
-        return Err(Error::Range { argument: "temperature", value: temperature, expected });
-    }
+    check_positive("temperature", temperature)?;
     let of_row = |row: ndarray::ArrayView1<'_, f64>| {
         let maximum = row.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
         let sum: f64 = row.iter().map(|z| ((z - maximum) / temperature).exp()).sum();

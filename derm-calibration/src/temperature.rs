@@ -1,7 +1,9 @@
 use derm_core::{Logits, Predictions, Probabilities, Validation};
-use derm_metrics::{CalibrationNorm, ece};
+use derm_metrics::{Binning, CalibrationNorm, ece};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration_error::check_bins;
+use crate::error::check_positive;
 use crate::{Calibrate, CalibratorInput, Error, FitCalibrator, FittedOn};
 
 /// Relative length of the Newton step that ends the search; the error after it is about its square.
@@ -13,7 +15,7 @@ const LAST_STEP: f64 = 1e-10;
 /// |---|---|---|
 /// | `min_temperature` | 0.05 | lower bound, above 0 |
 /// | `max_temperature` | 10 | upper bound, above the lower one |
-/// | `n_bins` | 15 | bins of the reported calibration errors |
+/// | `n_bins` | 15 | bins of the reported calibration errors, 1 to the number of rows |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TemperatureConfig {
@@ -38,10 +40,7 @@ impl TemperatureConfig {
     /// [`Error::Range`] unless 0 < `min_temperature` < `max_temperature` < ∞, [`Error::Count`] for no bins.
     pub fn validate(&self) -> Result<(), Error> {
         let Self { min_temperature, max_temperature, n_bins } = *self;
-        if !(min_temperature.is_finite() && min_temperature > 0.0) {
-            let expected = "a positive finite number";
-            return Err(Error::Range { argument: "min_temperature", value: min_temperature, expected });
-        }
+        check_positive("min_temperature", min_temperature)?;
         if !(max_temperature.is_finite() && max_temperature > min_temperature) {
             let expected = "a finite number above min_temperature";
             return Err(Error::Range { argument: "max_temperature", value: max_temperature, expected });
@@ -93,7 +92,9 @@ pub enum TemperatureBound {
 /// let values = array![[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]];
 /// # let scores = Scores { kind: ScoreKind::Logits, values };
 /// # let validation = Predictions::<Validation>::new(metadata, columns, scores)?;
-/// let scaling = TemperatureScaling::fit(&validation, &TemperatureConfig::default())?;
+/// // Four rows fill four bins of the reported calibration errors.
+/// let config = TemperatureConfig { n_bins: 4, ..TemperatureConfig::default() };
+/// let scaling = TemperatureScaling::fit(&validation, &config)?;
 /// assert!((scaling.temperature - 4.0 / 3.0_f64.ln()).abs() < 1e-12);
 /// let calibrated = scaling.apply(&Logits::new(array![[4.0, 0.0]])?)?;
 /// assert!((calibrated.view()[[0, 0]] - 0.75).abs() < 1e-12);
@@ -125,12 +126,14 @@ impl TemperatureScaling {
     ///
     /// # Errors
     /// [`Error::NoLogits`] where the predictions are averages, [`Error::Range`] or [`Error::Count`] for an
-    /// impossible configuration. That rows are finite and there is at least one, `Predictions` has checked.
+    /// impossible configuration, [`Error::TooMany`] for more bins than rows. That rows are finite and there is at
+    /// least one, `Predictions` has checked.
     pub fn fit(validation: &Predictions<Validation>, config: &TemperatureConfig) -> Result<Self, Error> {
         config.validate()?;
         let view = || validation.metadata().view.clone();
         let logits = validation.logits().ok_or_else(|| Error::NoLogits { view: view() })?;
         let targets = validation.targets();
+        check_bins(Binning::Uniform { n_bins: config.n_bins }, targets.len())?;
         let (temperature, at_bound) = minimum(&logits, targets, config);
         let after = logits.softmax_at(temperature)?;
         let error = |p: &Probabilities| ece(p, targets, config.n_bins, CalibrationNorm::L1);

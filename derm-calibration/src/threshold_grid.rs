@@ -1,6 +1,7 @@
-use derm_core::{Predictions, Probabilities, Validation};
+use derm_core::{Calibration, Predictions, Probabilities, Validation};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::check_split;
 use crate::error::check_closed_unit;
 use crate::tier::top3_mass;
 use crate::{Calibrate, Error};
@@ -34,13 +35,14 @@ pub struct AnswerCandidate {
 /// are tested. So the grid comes from other rows, those of the validation split, and from no label at all.
 /// Quantiles of the calibration rows themselves would not do: given where they lie, the rows above one of
 /// them are no longer a sample of the region above it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ThresholdGrid {
     answer: Vec<AnswerCandidate>,
     suggest_alone: Vec<GridPoint>,
     /// For each predicted class a grid of its own, without any further ones; none where there is none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     by_class: Vec<ThresholdGrid>,
+    /// The split whose validation rows gave it; none where it was thought out.
+    split_hash: Option<String>,
 }
 
 impl ThresholdGrid {
@@ -64,22 +66,25 @@ impl ThresholdGrid {
                 last = point.threshold;
             }
         }
-        Ok(Self { answer, suggest_alone, by_class: Vec::new() })
+        Ok(Self { answer, suggest_alone, by_class: Vec::new(), split_hash: None })
     }
 
     /// A grid from the validation rows, one a group, after calibration; see
     /// [`ThresholdGrid::from_probabilities`].
     ///
     /// # Errors
-    /// As [`Calibrate::calibrate`] and [`ThresholdGrid::from_probabilities`].
+    /// [`Error::Split`] where the calibrator was fitted on another split; as [`Calibrate::calibrate`] and
+    /// [`ThresholdGrid::from_probabilities`].
     pub fn from_validation(
         validation: &Predictions<Validation>,
         calibrator: &impl Calibrate,
         answer_steps: usize,
         suggest_steps: usize,
     ) -> Result<Self, Error> {
+        check_split(calibrator.fitted_on(), "validation predictions", validation)?;
         let probabilities = calibrator.calibrate(&validation.one_row_per_group())?;
-        Self::from_probabilities(&probabilities, answer_steps, suggest_steps)
+        let grid = Self::from_probabilities(&probabilities, answer_steps, suggest_steps)?;
+        Ok(Self { split_hash: Some(validation.split_hash().to_owned()), ..grid })
     }
 
     /// A grid from calibrated probabilities of rows that are not the calibration rows: the confidences that
@@ -138,6 +143,18 @@ impl ThresholdGrid {
     /// The grid of each predicted class; none where there is none.
     pub fn by_class(&self) -> &[Self] {
         &self.by_class
+    }
+
+    /// Refuses calibration rows of another split than the validation rows that gave the grid, which may be the same.
+    pub(crate) fn check_split(&self, calibration: &Predictions<Calibration>) -> Result<(), Error> {
+        match &self.split_hash {
+            Some(got) if got != calibration.split_hash() => Err(Error::Split {
+                what: "threshold grid",
+                got: got.clone(),
+                expected: calibration.split_hash().to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The candidates of the first tier, largest confidence first.

@@ -124,14 +124,15 @@ impl TierThresholds {
         self.suggest
     }
 
-    /// The tier of one row of probabilities, shape `[C]`. A row with NaN refers.
+    /// The tier of one row of probabilities, shape `[C]`. A row with NaN refers, and so does an
+    /// empty one.
     pub fn tier(&self, row: &[f64]) -> Tier {
         let confidence = row.iter().copied().fold(0.0, f64::max);
         let score = match self.suggest_score {
             SuggestScore::Confidence => confidence,
             SuggestScore::Top3Mass => top3_mass(row),
         };
-        if row.iter().any(|p| p.is_nan()) {
+        if row.is_empty() || row.iter().any(|p| p.is_nan()) {
             Tier::Refer
         } else if self.answer.is_some_and(|threshold| confidence >= threshold) {
             Tier::Answer

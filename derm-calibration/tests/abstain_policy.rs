@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use derm_calibration::{
-    AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, Error, FitCalibrator,
-    OperatingPoint, OperatingPointConfig, ReferredRows, SelectionMethod, TemperatureConfig, ThresholdGrid,
-    ThresholdScope, Tier,
+    AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, ConformalConfig, Error,
+    FitCalibrator, OperatingPoint, OperatingPointConfig, ReferredRows, SelectionMethod, TemperatureConfig,
+    ThresholdGrid, ThresholdScope, Tier,
 };
 use derm_core::{
     Calibration, LabelMap, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Test,
@@ -102,6 +102,28 @@ fn few_rows_a_class_certify_nothing_and_say_so() {
 }
 
 #[test]
+fn the_second_tier_shares_its_level_among_the_choices_of_the_first() {
+    // Ten thresholds for the first tier, and none of them: eleven chains, one of which is looked at.
+    for method in [SelectionMethod::FixedSequence, SelectionMethod::BonferroniClopperPearson] {
+        for answer_risk in [0.1, 0.0001] {
+            let (policy, _) = fit(900, &AbstainConfig { method, answer_risk, ..AbstainConfig::default() });
+            assert_eq!(policy.thresholds.answer().is_some(), answer_risk > 0.01);
+            assert!((policy.suggest.level - 0.1 / 11.0).abs() < 1e-15, "{:?}", policy.suggest);
+            let per_test = match method {
+                SelectionMethod::BonferroniClopperPearson => policy.suggest.tested.len() as f64,
+                _ => 1.0,
+            };
+            assert!(!policy.suggest.tested.is_empty());
+            for test in policy.suggest.tested.iter().filter(|test| test.count > 0) {
+                let level = policy.suggest.level / per_test;
+                let bound = derm_metrics::clopper_pearson_upper(test.errors, test.count, level).unwrap();
+                assert!((test.risk_upper_bound - bound).abs() < 1e-12, "{test:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn bonferroni_takes_the_largest_certified_coverage() {
     let config =
         AbstainConfig { method: SelectionMethod::BonferroniClopperPearson, ..AbstainConfig::default() };
@@ -192,6 +214,60 @@ fn a_file_of_before_is_still_read() {
     let mut read: CalibrationRecord = serde_json::from_value(value).unwrap();
     read.abstain.expected.subgroups.clone_from(&record.abstain.expected.subgroups);
     assert_eq!(read, record);
+}
+
+#[test]
+fn a_record_holds_the_sets_of_its_own_calibrator() {
+    let (validation, calibration) = (usual::<Validation>(300, 1), usual::<Calibration>(300, 2));
+    let plain = CalibrationRecord::fit(
+        &validation,
+        &calibration,
+        &TemperatureConfig::default(),
+        &AbstainConfig::default(),
+    )
+    .unwrap();
+    let without = serde_json::to_value(&plain).unwrap();
+    assert!(plain.conformal().is_none() && without.get("conformal").is_none());
+    let config = ConformalConfig::default();
+    let record = plain.clone().with_conformal(&calibration, &config).unwrap();
+    let sets = record.conformal().unwrap();
+    assert_eq!((sets.calibrator(), sets.config()), (&record.calibrator, &config));
+    assert_eq!((&record.abstain, &record.calibrator), (&plain.abstain, &plain.calibrator));
+    let value = serde_json::to_value(&record).unwrap();
+    let read: CalibrationRecord = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(read, record);
+    let test = usual::<Test>(100, 3);
+    assert_eq!(read.conformal().unwrap().predict_sets(&test).unwrap(), sets.predict_sets(&test).unwrap());
+
+    // Rows of another split or another calibrator do not come in, neither fitted nor from a file.
+    let elsewhere = table::<Calibration>(Array2::zeros((40, 5)), vec![0; 40], "beef");
+    let wrong = plain.clone().with_conformal(&elsewhere, &config).unwrap_err();
+    assert!(matches!(wrong, Error::Split { .. }), "{wrong}");
+    let identity = CalibrationRecord::fit_with(
+        Calibrator::Identity,
+        &validation,
+        &calibration,
+        &AbstainConfig::default(),
+    );
+    let identity = identity.unwrap().with_conformal(&calibration, &config).unwrap();
+    let mut mixed = value.clone();
+    mixed["conformal"] = serde_json::to_value(identity.conformal()).unwrap();
+    let wrong = serde_json::from_value::<CalibrationRecord>(mixed).unwrap_err();
+    assert!(wrong.to_string().contains("the calibrator of the record"), "{wrong}");
+    for (key, changed) in [("split_hash", "beef"), ("view", "horizontal_flip")] {
+        let mut mixed = value.clone();
+        mixed["conformal"]["fitted_on"][key] = changed.into();
+        let wrong = serde_json::from_value::<CalibrationRecord>(mixed).unwrap_err().to_string();
+        assert!(wrong.contains(changed), "{key}: {wrong}");
+        let mut mixed = without.clone();
+        mixed["calibrator"]["fitted_on"][key] = changed.into();
+        let wrong = serde_json::from_value::<CalibrationRecord>(mixed).unwrap_err().to_string();
+        assert!(wrong.contains(changed), "{key}: {wrong}");
+    }
+    let apart = table::<Validation>(Array2::zeros((40, 5)), vec![0; 40], "beef");
+    let config = AbstainConfig::default();
+    let wrong = CalibrationRecord::fit_with(Calibrator::Identity, &apart, &calibration, &config).unwrap_err();
+    assert!(matches!(wrong, Error::Split { .. }), "{wrong}");
 }
 
 #[test]

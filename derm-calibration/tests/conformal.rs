@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 
 use derm_calibration::{
     Calibrator, ClusterConfig, Conditioning, ConformalConfig, ConformalPredictor, ConformalQuantile,
-    ConformalRule, ConformalScore, ConformalTable, EmptySets, Error, Partition, PredictionSets,
-    Randomization, SelectiveScore, energy, margin, negative_entropy, row_uniforms,
+    ConformalRule, ConformalScore, ConformalTable, EmptySets, Error, FitCalibrator, Partition,
+    PredictionSets, Randomization, SelectiveScore, TemperatureConfig, energy, margin, negative_entropy,
+    row_uniforms,
 };
 use derm_core::{
     Calibration, LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, Probabilities, Role,
-    ScoreKind, Scores, Test, View,
+    ScoreKind, Scores, Test, Validation, View,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 const ALPHA: f64 = 0.1;
 const PER_ROW: Randomization = Randomization::PerRow;
@@ -126,7 +128,7 @@ fn marginal_coverage_follows_the_exact_law_for_every_score() {
         }
         // The mean over the draws has the law's mean k / (n + 1) and a known variance.
         let quantile = law.unwrap();
-        let (a, b) = (quantile.k as f64, (quantile.n + 1 - quantile.k) as f64);
+        let (a, b) = (quantile.k() as f64, (quantile.n() + 1 - quantile.k()) as f64);
         let mean = a / (a + b);
         let m = ROWS as f64;
         let variance = m * a * b * (a + b + m) / ((a + b).powi(2) * (a + b + 1.0)) / (m * m);
@@ -243,8 +245,8 @@ fn clustering_finds_the_classes_whose_scores_are_alike() {
     assert_ne!(of_class[0], of_class[4]);
     // Half of the rows are set aside, and part 0 counts all that are left.
     let quantiles = predictor.rule().quantiles();
-    assert!((260..380).contains(&quantiles[0].n), "{quantiles:?}");
-    assert!(quantiles[1].n + quantiles[2].n <= quantiles[0].n);
+    assert!((260..380).contains(&quantiles[0].n()), "{quantiles:?}");
+    assert!(quantiles[1].n() + quantiles[2].n() <= quantiles[0].n());
 }
 
 #[test]
@@ -253,9 +255,9 @@ fn too_few_rows_give_every_class_and_say_so() {
     let config = ConformalConfig { alpha: 0.05, conditioning: Conditioning::Class, ..Default::default() };
     let predictor = fitted(&config, &population.draw(30));
     let quantiles = predictor.rule().quantiles();
-    assert!(quantiles.iter().any(|quantile| quantile.value.is_none() && quantile.k == quantile.n + 1));
+    assert!(quantiles.iter().any(|quantile| quantile.value().is_none() && quantile.k() == quantile.n() + 1));
     let sets = predictor.predict_sets(&population.draw::<Test>(50)).unwrap();
-    for (class, quantile) in quantiles.iter().enumerate().filter(|(_, quantile)| quantile.value.is_none()) {
+    for (class, quantile) in quantiles.iter().enumerate().filter(|(_, quantile)| quantile.value().is_none()) {
         assert!(sets.view().column(class).iter().all(|&member| member), "class {class}, {quantile:?}");
         assert_eq!(quantile.expected_covered(10, 0.1).unwrap(), (10, 10));
     }
@@ -300,7 +302,7 @@ fn one_row_a_group_is_calibrated_on_and_a_row_keeps_its_set_in_any_batch() {
     let calibration = population.draw::<Calibration>(120);
     let score = ConformalScore::Aps { randomization: PER_ROW };
     let predictor = fitted(&ConformalConfig { score, ..Default::default() }, &calibration);
-    assert_eq!((predictor.fitted_on().samples, predictor.rule().quantiles()[0].n), (120, 120));
+    assert_eq!((predictor.fitted_on().samples, predictor.rule().quantiles()[0].n()), (120, 120));
     let test = population.draw::<Test>(60);
     let sets = predictor.predict_sets(&test).unwrap();
     let order: Vec<usize> = (0..60).rev().collect();
@@ -328,7 +330,7 @@ fn repeated_photographs_of_a_lesion_count_once() {
     };
     let calibration = Predictions::new(drawn.metadata().clone(), columns, drawn.scores().clone()).unwrap();
     let predictor = fitted(&ConformalConfig::default(), &calibration);
-    assert_eq!(predictor.rule().quantiles()[0].n, 30);
+    assert_eq!(predictor.rule().quantiles()[0].n(), 30);
 }
 
 #[test]
@@ -351,10 +353,160 @@ fn saps_and_top_k_by_hand() {
 fn the_law_of_the_coverage_by_hand() {
     // n = 1, k = 1: the coverage is uniform, so each count of 0..=9 new rows has probability 1/10.
     let quantile = ConformalQuantile::new(&[0.5], 0.5).unwrap();
-    assert_eq!((quantile.n, quantile.k), (1, 1));
+    assert_eq!((quantile.n(), quantile.k()), (1, 1));
     assert_eq!(quantile.expected_covered(9, 0.19).unwrap(), (0, 9));
     assert_eq!(quantile.expected_covered(9, 0.21).unwrap(), (1, 8));
     assert_eq!(quantile.expected_covered(9, 0.61).unwrap(), (3, 6));
+}
+
+#[test]
+fn the_law_of_the_coverage_of_many_rows() {
+    // n = 1, k = 1: each count of 0..=m has probability 1/(m + 1), whatever m.
+    let uniform = ConformalQuantile::new(&[0.5], 0.5).unwrap();
+    let rows = 199_999;
+    assert_eq!(uniform.expected_covered(rows, 0.1).unwrap().0.abs_diff(10_000), 0);
+    // Past all bounds the share covered is Beta(k, n + 1 − k).
+    let scores: Vec<f64> = (0..1000).map(f64::from).collect();
+    let quantile = ConformalQuantile::new(&scores, 0.1).unwrap();
+    let (low, high) = quantile.expected_covered(rows, 0.1).unwrap();
+    let beta = statrs::distribution::Beta::new(901.0, 100.0).unwrap();
+    let limit = |q| statrs::distribution::ContinuousCDF::inverse_cdf(&beta, q);
+    // Binomial noise widens the beta law by a part in a few hundred of its width of 0.03.
+    for (count, share) in [(low, limit(0.05)), (high, limit(0.95))] {
+        assert!((count as f64 / rows as f64 - share).abs() < 2e-4, "{count} of {rows}, {share}");
+    }
+    assert_eq!(quantile.expected_covered(0, 0.1).unwrap(), (0, 0));
+}
+
+#[test]
+fn a_calibrator_or_rows_of_another_split_view_or_width_are_refused() {
+    let mut population = Population::new(6, 3);
+    let calibration = population.draw::<Calibration>(60);
+    let other = |view: View, split_hash: &str| PredictionMetadata {
+        view,
+        split_hash: split_hash.into(),
+        ..calibration.metadata().clone()
+    };
+    let moved = |metadata: PredictionMetadata| {
+        let drawn = Population::new(7, 3).draw::<Validation>(60);
+        let columns = PredictionColumns {
+            ids: drawn.ids().to_vec(),
+            groups: drawn.groups().to_vec(),
+            cases: drawn.cases().to_vec(),
+            targets: drawn.targets().to_vec(),
+            ..PredictionColumns::default()
+        };
+        Predictions::<Validation>::new(metadata, columns, drawn.scores().clone()).unwrap()
+    };
+    // A calibrator of another split may have seen these very rows.
+    let foreign = TemperatureConfig::default().fit(&moved(other(View::Identity, "beef"))).unwrap();
+    let error = ConformalPredictor::conformalize(foreign.into(), &calibration, &ConformalConfig::default());
+    assert!(matches!(error.unwrap_err(), Error::Split { .. }));
+    // The identity knows no view, the quantile does.
+    let predictor = fitted(&ConformalConfig::default(), &calibration);
+    let error = predictor.predict_sets(&moved(other(View::HorizontalFlip, "0f3a"))).unwrap_err();
+    assert!(matches!(error, Error::View { got: View::HorizontalFlip, expected: View::Identity }), "{error}");
+    // Nor does it know a number of classes.
+    let error = predictor.predict_sets(&Population::new(8, 4).draw::<Test>(5)).unwrap_err();
+    assert!(matches!(error, Error::Classes { got: 4, expected: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_file_that_was_changed_is_refused() {
+    let mut population = Population::new(2, 3);
+    let calibration = population.draw::<Calibration>(60);
+    let value = |conditioning: Conditioning| {
+        serde_json::to_value(fitted(&ConformalConfig { conditioning, ..Default::default() }, &calibration))
+            .unwrap()
+    };
+    let refused = |value: &Value, change: &dyn Fn(&mut Value)| {
+        let mut changed = value.clone();
+        change(&mut changed);
+        assert_ne!(&changed, value);
+        serde_json::from_value::<ConformalPredictor>(changed).unwrap_err().to_string()
+    };
+    let marginal = value(Conditioning::Marginal);
+    assert!(serde_json::from_value::<ConformalPredictor>(marginal.clone()).is_ok());
+    for (message, change) in [
+        ("rule.quantiles", &(|v: &mut Value| v["config"]["alpha"] = 0.2.into()) as &dyn Fn(&mut Value)),
+        ("alpha", &|v: &mut Value| v["config"]["alpha"] = 1.5.into()),
+        ("rule.score", &|v: &mut Value| {
+            v["rule"]["score"] = serde_json::json!({ "name": "top_k", "randomization": "off" })
+        }),
+        ("lambda", &|v: &mut Value| v["rule"]["score"] = serde_json::json!({ "name": "lac", "lambda": 1.0 })),
+        ("quantile", &|v: &mut Value| v["rule"]["quantiles"][0]["k"] = 0.into()),
+        ("quantile", &|v: &mut Value| v["rule"]["quantiles"][0]["value"] = Value::Null),
+        ("quantiles", &|v: &mut Value| v["rule"]["quantiles"] = serde_json::json!([])),
+        ("rule.partition", &|v: &mut Value| v["config"]["conditioning"] = "class".into()),
+        ("partition", &|v: &mut Value| {
+            v["rule"]["partition"] = serde_json::json!({ "class": { "num_classes": 4 } })
+        }),
+        ("fitted_on.role", &|v: &mut Value| v["fitted_on"]["role"] = "test".into()),
+        ("shape", &|v: &mut Value| v["shape"] = 1.into()),
+    ] {
+        let got = refused(&marginal, change);
+        assert!(got.contains(message), "{message}: {got}");
+    }
+    let clusters = value(Conditioning::Cluster(ClusterConfig { share: Some(0.5), num_clusters: Some(2) }));
+    let got =
+        refused(&clusters, &|v: &mut Value| v["rule"]["partition"]["cluster"]["of_class"][1] = 9.into());
+    assert!(got.contains("of_class"), "{got}");
+    let groups = value(Conditioning::Group { column: "skin_type".into() });
+    let got = refused(&groups, &|v: &mut Value| {
+        v["rule"]["partition"]["group"]["values"] = serde_json::json!(["VI", "II"])
+    });
+    assert!(got.contains("values"), "{got}");
+    let got =
+        refused(&groups, &|v: &mut Value| v["config"]["conditioning"]["group"]["column"] = "sex".into());
+    assert!(got.contains("rule.partition"), "{got}");
+    assert!(serde_json::from_str::<SelectiveScore>(r#"{"energy": {"temperature": 1, "scale": 2}}"#).is_err());
+    assert!(serde_json::from_str::<Conditioning>(r#"{"group": {"column": "sex", "minimum": 2}}"#).is_err());
+}
+
+#[test]
+fn clusters_take_the_defaults_of_the_paper() {
+    // 25 classes of 80 rows and one of 3. With α = 0.1 a class needs 9 rows, so ñ = 9, K = 25, a share of
+    // 25/100 and ⌊0.25 · 9 / 2⌋ = 1 cluster; without the rare class ñ = 80 and ⌊0.25 · 80 / 2⌋ = 10.
+    for (rare, clusters) in [(true, 1), (false, 10)] {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let num_classes = 25 + usize::from(rare);
+        let mut columns = PredictionColumns::default();
+        let mut values = Vec::new();
+        for class in 0..num_classes {
+            for _ in 0..if class == 25 { 3 } else { 80 } {
+                columns.ids.push(format!("lesion_{}", columns.ids.len()));
+                columns.targets.push(class);
+                let strength = class as f32 / 3.0;
+                values.extend(
+                    (0..num_classes).map(|k| rng.random::<f32>() + if k == class { strength } else { 0.0 }),
+                );
+            }
+        }
+        columns.groups.clone_from(&columns.ids);
+        columns.cases.clone_from(&columns.ids);
+        let values = Array2::from_shape_vec((columns.ids.len(), num_classes), values).unwrap();
+        let labels = LabelMap::new((0..num_classes).map(|k| format!("class_{k}"))).unwrap();
+        let metadata = PredictionMetadata {
+            task: "diagnosis".into(),
+            view: View::Identity,
+            labels,
+            split_hash: "0f3a".into(),
+        };
+        let calibration =
+            Predictions::<Calibration>::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })
+                .unwrap();
+        // Scores far above 1 apart, as ranks are: the starts of k-means must see how far.
+        let score = ConformalScore::TopK { randomization: PER_ROW };
+        let conditioning = Conditioning::Cluster(ClusterConfig::default());
+        let predictor = fitted(&ConformalConfig { score, conditioning, ..Default::default() }, &calibration);
+        let Partition::Cluster { of_class, num_parts } = predictor.rule().partition() else { panic!() };
+        assert_eq!(*num_parts, clusters + 1, "{of_class:?}");
+        let left = predictor.rule().quantiles()[0].n() as f64 / calibration.len() as f64;
+        assert!((left - 0.75).abs() < 0.04, "{left}");
+        if rare {
+            assert_eq!(of_class[25], 0);
+        }
+    }
 }
 
 #[test]
@@ -452,6 +604,8 @@ fn bad_arguments_are_refused_by_name() {
     let error = rule(Partition::Marginal, &[0], &[1.5], None).unwrap_err();
     assert!(matches!(error, Error::Entry { argument: "uniforms", position: 0, .. }), "{error}");
     assert!(rule(Partition::Class { num_classes: 3 }, &[0], &[0.5], None).is_err());
+    let cluster = Partition::Cluster { of_class: vec![0, 2], num_parts: 2 };
+    assert!(matches!(rule(cluster, &[0], &[0.5], None), Err(Error::Inconsistent { .. })));
     let groups = || Partition::Group { column: "sex".into(), values: vec![String::new()] };
     assert!(matches!(rule(groups(), &[0], &[0.5], None), Err(Error::SubgroupColumn { .. })));
     assert!(rule(groups(), &[0], &[0.5], Some(&[])).is_err());
@@ -495,10 +649,10 @@ proptest! {
         let quantile = ConformalQuantile::new(&scores, f64::from(percent) / 100.0).unwrap();
         // (n + 1)(100 − percent) / 100 rounded up, in whole numbers
         let k = ((scores.len() + 1) * (100 - percent as usize)).div_ceil(100);
-        prop_assert_eq!(quantile.k, k);
+        prop_assert_eq!(quantile.k(), k);
         let mut sorted = scores.clone();
         sorted.sort_by(f64::total_cmp);
-        prop_assert_eq!(quantile.value, sorted.get(k - 1).copied());
+        prop_assert_eq!(quantile.value(), sorted.get(k - 1).copied());
     }
 
     #[test]

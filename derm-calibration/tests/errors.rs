@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use derm_calibration::{
-    AbstainConfig, AbstainPolicy, AnswerCandidate, CalibrationRecord, Calibrator, Error, GridPoint,
-    RiskCoverage, SuggestScore, TemperatureConfig, TemperatureScaling, ThresholdGrid, Tier, TierTable,
-    TierThresholds,
+    AbstainConfig, AbstainPolicy, AnswerCandidate, CalibrationRecord, Calibrator, CalibratorConfig, Error,
+    GridPoint, RiskCoverage, SuggestScore, TemperatureConfig, TemperatureScaling, ThresholdGrid, Tier,
+    TierTable, TierThresholds,
 };
 use derm_core::{
     Calibration, LabelMap, MeanOver, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind,
@@ -57,7 +57,19 @@ fn bounds_of_the_temperature() {
     }
     let wrong = fit(TemperatureConfig { n_bins: 0, ..TemperatureConfig::default() });
     assert!(matches!(wrong, Error::Count { argument: "n_bins", .. }), "{wrong}");
+    // More bins than rows.
+    let wrong = fit(TemperatureConfig { n_bins: 61, ..TemperatureConfig::default() });
+    assert!(
+        matches!(wrong, Error::TooMany { argument: "n_bins", value: 61, minimum: 1, maximum: 60, .. }),
+        "{wrong}"
+    );
+    let most = TemperatureConfig { n_bins: 60, ..TemperatureConfig::default() };
+    assert!(TemperatureScaling::fit(&validation(), &most).is_ok());
     assert!(serde_json::from_str::<TemperatureConfig>(r#"{"min_temp": 0.1}"#).is_err());
+    assert!(serde_json::from_str::<Calibrator>(r#"{"method": "identity"}"#).is_ok());
+    assert!(serde_json::from_str::<Calibrator>(r#"{"method": "identity", "temperature": 2}"#).is_err());
+    assert!(serde_json::from_str::<CalibratorConfig>(r#"{"method": "identity"}"#).is_ok());
+    assert!(serde_json::from_str::<CalibratorConfig>(r#"{"method": "identity", "n_bins": 2}"#).is_err());
 }
 
 #[test]
@@ -109,6 +121,26 @@ fn a_calibrator_of_another_split() {
     let wrong = AbstainPolicy::fit(&calibration, &scaling(), &grid(), &AbstainConfig::default()).unwrap_err();
     assert!(matches!(wrong, Error::Split { .. }), "{wrong}");
     assert_eq!(wrong.to_string(), "calibration predictions of split beef: expected split 0f3a");
+    // A grid of another split's validation rows may come from these very rows, even without a calibrator.
+    let config = AbstainConfig::default();
+    let wrong = AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grid(), &config).unwrap_err();
+    assert!(matches!(wrong, Error::Split { what: "threshold grid", .. }), "{wrong}");
+    let elsewhere = predictions::<Validation>(View::Identity, "beef");
+    let wrong = ThresholdGrid::from_validation(&elsewhere, &scaling(), 5, 5).unwrap_err();
+    assert!(matches!(wrong, Error::Split { what: "validation predictions", .. }), "{wrong}");
+}
+
+#[test]
+fn a_policy_on_another_view() {
+    let calibration = predictions::<Calibration>(View::Identity, "0f3a");
+    let config = AbstainConfig::default();
+    let policy = AbstainPolicy::fit(&calibration, &Calibrator::Identity, &grid(), &config).unwrap();
+    let flipped = predictions::<Test>(View::HorizontalFlip, "0f3a");
+    let wrong = policy.evaluate(&Calibrator::Identity, &flipped, 0.05).unwrap_err();
+    assert!(matches!(wrong, Error::View { got: View::HorizontalFlip, expected: View::Identity }), "{wrong}");
+    // Another clinic's rows are of another split, and may be looked at.
+    let elsewhere = predictions::<Test>(View::Identity, "beef");
+    assert!(policy.evaluate(&Calibrator::Identity, &elsewhere, 0.05).is_ok());
 }
 
 #[test]
@@ -164,6 +196,7 @@ fn thresholds_that_cannot_be() {
     assert!(serde_json::from_str::<TierThresholds>(unknown).is_err());
     let thresholds = TierThresholds::new(Some(0.0), SuggestScore::Confidence, Some(1.0)).unwrap();
     assert_eq!(thresholds.tier(&[f64::NAN, 1.0]), Tier::Refer);
+    assert_eq!(thresholds.tier(&[]), Tier::Refer);
 }
 
 #[test]
@@ -209,6 +242,6 @@ fn a_record_with_a_key_that_is_unknown() {
     .unwrap();
     let mut value = serde_json::to_value(&record).unwrap();
     assert!(serde_json::from_value::<CalibrationRecord>(value.clone()).is_ok());
-    value["conformal"] = serde_json::Value::Null;
+    value["isotonic"] = serde_json::Value::Null;
     assert!(serde_json::from_value::<CalibrationRecord>(value).is_err());
 }

@@ -34,6 +34,11 @@ fn predictions<R: Role>(logits: Array2<f32>, targets: Vec<usize>) -> Predictions
     Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values: logits }).unwrap()
 }
 
+/// No more bins than the three rows that [`rows`] has at least.
+fn few_bins() -> TemperatureConfig {
+    TemperatureConfig { n_bins: 3, ..TemperatureConfig::default() }
+}
+
 fn rows() -> impl Strategy<Value = (Array2<f32>, Vec<usize>)> {
     (2_usize..7, 3_usize..50).prop_flat_map(|(classes, rows)| {
         let logits = prop::collection::vec(-9.0_f32..9.0, classes * rows);
@@ -64,7 +69,7 @@ proptest! {
     #[test]
     fn the_temperature_is_a_minimum((logits, targets) in rows()) {
         let validation = predictions::<Validation>(logits, targets.clone());
-        let scaling = TemperatureScaling::fit(&validation, &TemperatureConfig::default()).unwrap();
+        let scaling = TemperatureScaling::fit(&validation, &few_bins()).unwrap();
         let logits = validation.logits().unwrap();
         let nll = |t: f64| derm_metrics::nll(&logits.softmax_at(t).unwrap(), &targets, 0.0).unwrap();
         prop_assert!(scaling.nll_after <= scaling.nll_before + ROUNDING);
@@ -83,7 +88,7 @@ proptest! {
     fn a_temperature_changes_no_ranking((logits, targets) in rows(), temperature in 0.3..10.0_f64) {
         let validation = predictions::<Validation>(logits, targets);
         let logits = validation.logits().unwrap();
-        let mut scaling = TemperatureScaling::fit(&validation, &TemperatureConfig::default()).unwrap();
+        let mut scaling = TemperatureScaling::fit(&validation, &few_bins()).unwrap();
         scaling.temperature = temperature;
         let after = scaling.apply(&logits).unwrap();
         for row in 0..logits.num_samples() {
@@ -92,10 +97,33 @@ proptest! {
     }
 
     #[test]
+    fn a_temperature_keeps_the_arg_max_at_its_bounds_and_near_ties(
+        (logits, targets) in rows(),
+        near in 1e-7_f32..1e-3,
+        scale in 1.0_f32..60.0,
+    ) {
+        // The runner-up comes within single precision of the first, before or behind it.
+        let mut logits = logits * scale;
+        for mut row in logits.rows_mut() {
+            let top = (0..row.len()).fold(0, |top, class| if row[class] > row[top] { class } else { top });
+            let other = (top + 1) % row.len();
+            row[other] = row[top] - near * row[top].abs().max(1.0);
+        }
+        let validation = predictions::<Validation>(logits, targets);
+        let logits = validation.logits().unwrap();
+        let mut scaling = TemperatureScaling::fit(&validation, &few_bins()).unwrap();
+        prop_assert!(derm_calibration::Calibrate::keeps_argmax(&scaling));
+        for temperature in [0.05, scaling.temperature, 10.0] {
+            scaling.temperature = temperature;
+            prop_assert_eq!(scaling.apply(&logits).unwrap().predicted(), logits.softmax().predicted());
+        }
+    }
+
+    #[test]
     fn scaling_the_logits_scales_the_temperature((logits, targets) in rows()) {
         let fit = |factor: f32| {
             let rows = predictions::<Validation>(&logits * factor, targets.clone());
-            TemperatureScaling::fit(&rows, &TemperatureConfig::default()).unwrap()
+            TemperatureScaling::fit(&rows, &few_bins()).unwrap()
         };
         let (once, twice) = (fit(1.0), fit(2.0));
         if once.at_bound.is_none() && twice.at_bound.is_none() {

@@ -21,12 +21,16 @@ const ROUNDS: usize = 300;
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
-/// | `share` | none: K / (75 + K) with K the classes that can be clustered | share of rows set aside | (0, 1) |
-/// | `num_clusters` | none: ⌊share · n / 2⌋, n the rows of the rarest class that can be clustered | clusters | ≥ 1 |
+/// | `share` | none: K / (75 + K), K the number of classes with ñ rows or more | share of rows set aside | (0, 1) |
+/// | `num_clusters` | none: ⌊share · ñ / 2⌋, at least 1 | clusters | ≥ 1 |
+///
+/// ñ is the number of rows of the rarest class, or ⌈1/α⌉ − 1 where it has fewer.
 ///
 /// # Source
 /// Ding, Angelopoulos, Bates, Jordan and Tibshirani 2023, "Class-conditional conformal prediction with many
-/// classes", with its rules for the defaults.
+/// classes", with its rules for the defaults. Where there is to be a single cluster, or no more classes than
+/// clusters, their code does without clusters and serves every class by the quantile of all rows; here the classes
+/// that can be clustered make up one cluster, or one each.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterConfig {
@@ -39,12 +43,10 @@ pub struct ClusterConfig {
 impl ClusterConfig {
     /// The share of rows set aside and the number of clusters, for classes with `counts` calibration rows.
     fn resolve(&self, counts: &[usize], alpha: f64) -> (f64, usize) {
-        let fewest = fewest_rows(alpha);
-        let large = counts.iter().filter(|&&count| count >= fewest);
-        let num_large = large.clone().count() as f64;
+        let rarest = counts.iter().copied().min().unwrap_or_default().max(fewest_rows(alpha));
+        let num_large = counts.iter().filter(|&&count| count >= rarest).count() as f64;
         let share = self.share.unwrap_or(num_large / (75.0 + num_large));
-        let smallest = large.min().copied().unwrap_or_default() as f64;
-        let num_clusters = self.num_clusters.unwrap_or((share * smallest / 2.0).floor() as usize);
+        let num_clusters = self.num_clusters.unwrap_or((share * rarest as f64 / 2.0).floor() as usize);
         (share, num_clusters.max(1))
     }
 }
@@ -126,11 +128,9 @@ fn starts(points: &[Point], weights: &[f64], k: usize, rng: &mut ChaCha8Rng) -> 
     let mut centres: Vec<Point> = Vec::with_capacity(k);
     while centres.len() < k {
         let nearest = |point: &Point| {
-            centres
-                .iter()
-                .map(|centre| squared_distance(point, centre))
-                .fold(f64::INFINITY, f64::min)
-                .min(1.0)
+            let distances = centres.iter().map(|centre| squared_distance(point, centre));
+            // The first start has no centre to be far from: there the weight alone decides.
+            distances.reduce(f64::min).unwrap_or(1.0)
         };
         let mass: Vec<f64> =
             points.iter().zip(weights).map(|(point, weight)| weight * nearest(point)).collect();

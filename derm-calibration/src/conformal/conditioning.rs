@@ -3,10 +3,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterConfig;
+use crate::Error;
+use crate::calibrate::check_classes;
 
 /// What the coverage is promised for: all rows together, or parts of them, each with a quantile of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Conditioning {
     /// All rows together. A rare class may be covered far less often.
@@ -26,7 +28,7 @@ pub enum Conditioning {
 
 /// The parts of a fitted [`Conditioning`], which its quantiles belong to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Partition {
     /// One part.
@@ -47,7 +49,7 @@ pub enum Partition {
     Group {
         /// The column.
         column: String,
-        /// Its values among the calibration rows, sorted.
+        /// Its values among the calibration rows, sorted, each once.
         values: Vec<String>,
     },
 }
@@ -57,6 +59,46 @@ impl Partition {
     pub(super) fn of_groups(column: &str, rows: &[String]) -> Self {
         let values: BTreeSet<&String> = rows.iter().collect();
         Self::Group { column: column.to_owned(), values: values.into_iter().cloned().collect() }
+    }
+
+    /// Checks that the parts are those of `num_classes` classes.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] for another number of classes; [`Error::Inconsistent`] for a class in a part past the
+    /// last, or values of a column that are not sorted, each once.
+    pub fn validate(&self, num_classes: usize) -> Result<(), Error> {
+        match self {
+            Self::Marginal => Ok(()),
+            Self::Class { num_classes: got } => check_classes("partition", *got, num_classes),
+            Self::Cluster { of_class, num_parts } => {
+                check_classes("partition", of_class.len(), num_classes)?;
+                if *num_parts >= 1 && of_class.iter().all(|part| part < num_parts) {
+                    Ok(())
+                } else {
+                    let expected = "a part below num_parts for each class";
+                    Err(Error::Inconsistent { argument: "partition.cluster.of_class", expected })
+                }
+            }
+            Self::Group { values, .. } => {
+                if values.is_sorted_by(|a, b| a < b) {
+                    Ok(())
+                } else {
+                    let expected = "values in rising order, each once";
+                    Err(Error::Inconsistent { argument: "partition.group.values", expected })
+                }
+            }
+        }
+    }
+
+    /// Whether it is one that this conditioning gives.
+    pub(super) fn belongs_to(&self, conditioning: &Conditioning) -> bool {
+        match (self, conditioning) {
+            (Self::Marginal, Conditioning::Marginal)
+            | (Self::Class { .. }, Conditioning::Class)
+            | (Self::Cluster { .. }, Conditioning::Cluster(_)) => true,
+            (Self::Group { column, .. }, Conditioning::Group { column: expected }) => column == expected,
+            _ => false,
+        }
     }
 
     /// Number of parts.
@@ -71,6 +113,9 @@ impl Partition {
 
     /// The part whose quantile decides about `class` for a row of that group value; `None` for a group value that
     /// the calibration rows did not have.
+    ///
+    /// # Panics
+    /// Where a clustering has no such class.
     pub fn part(&self, class: usize, group: Option<&str>) -> Option<usize> {
         match self {
             Self::Marginal => Some(0),

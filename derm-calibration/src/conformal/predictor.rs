@@ -1,12 +1,13 @@
-use derm_core::{Calibration, Predictions, Probabilities, Role, ValueError};
+use derm_core::{Calibration, Predictions, Probabilities, Role, SplitRole};
 use serde::{Deserialize, Serialize};
 
 use super::rule::OwnScore;
 use super::{
     Conditioning, ConformalRule, ConformalScore, EmptySets, Partition, PredictionSets, clusters, row_uniforms,
 };
-use crate::error::check_open_unit;
-use crate::{Calibrator, Error, FittedOn};
+use crate::calibrate::{check_split, check_view};
+use crate::error::{check_length, check_open_unit};
+use crate::{Calibrate, Calibrator, Error, FittedOn};
 
 /// Configuration of a [`ConformalPredictor`].
 ///
@@ -75,8 +76,9 @@ impl ConformalConfig {
 /// seen; it keeps the calibrator, because the quantile holds for its probabilities only.
 ///
 /// The promise is over calibration sets and new rows together. With one calibration set the coverage is a draw
-/// from a beta distribution around it ([`ConformalQuantile::expected_covered`](crate::ConformalQuantile::expected_covered)); it says nothing about a single
-/// row, and nothing about a population that differs from the calibration rows.
+/// from a beta distribution around it
+/// ([`ConformalQuantile::expected_covered`](crate::ConformalQuantile::expected_covered)); it says nothing about a
+/// single row, and nothing about a population that differs from the calibration rows.
 ///
 /// ```
 /// use derm_calibration::{Calibrator, ConformalConfig, ConformalPredictor};
@@ -111,8 +113,17 @@ impl ConformalConfig {
 /// # Source
 /// Vovk et al. 2005 and Papadopoulos et al. 2002 (split conformal); Angelopoulos and Bates 2023.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "PredictorFields", into = "PredictorFields")]
 pub struct ConformalPredictor {
+    config: ConformalConfig,
+    calibrator: Calibrator,
+    rule: ConformalRule,
+    fitted_on: FittedOn,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PredictorFields {
     config: ConformalConfig,
     calibrator: Calibrator,
     rule: ConformalRule,
@@ -123,7 +134,8 @@ impl ConformalPredictor {
     /// Finds the quantiles on `calibration`, one row a group ([`Predictions::one_row_per_group`]).
     ///
     /// # Errors
-    /// As [`ConformalConfig::validate`] and [`Calibrator::calibrate`]; [`Error::SubgroupColumn`] where the
+    /// As [`ConformalConfig::validate`] and [`Calibrator::calibrate`]; [`Error::Split`] where the calibrator was
+    /// fitted on another split of the data, so that its rows may be among these; [`Error::SubgroupColumn`] where the
     /// predictions lack the column of a group-conditional predictor.
     pub fn conformalize(
         calibrator: Calibrator,
@@ -131,6 +143,7 @@ impl ConformalPredictor {
         config: &ConformalConfig,
     ) -> Result<Self, Error> {
         config.validate()?;
+        check_split(calibrator.fitted_on(), "calibration predictions", calibration)?;
         let rows = calibration.one_row_per_group();
         let probabilities = calibrator.calibrate(&rows)?;
         let uniforms = row_uniforms(config.seed, "set", rows.ids());
@@ -146,16 +159,20 @@ impl ConformalPredictor {
             }
         };
         let groups = partition.column().map(|column| subgroup(&rows, column)).transpose()?;
-        let rule = ConformalRule::of_scores(config.score, partition, &scores, groups, config.alpha)?;
+        let rule =
+            ConformalRule::of_scores(num_classes, config.score, partition, &scores, groups, config.alpha)?;
         Ok(Self { config: config.clone(), calibrator, rule, fitted_on: FittedOn::new(&rows) })
     }
 
     /// The sets of a table of predictions of any role.
     ///
     /// # Errors
-    /// As [`Calibrator::calibrate`]; [`Error::SubgroupColumn`] where the predictions lack the column of a
-    /// group-conditional predictor.
+    /// [`Error::View`] for another view than that of the calibration rows, [`Error::Classes`] for another number
+    /// of classes; as [`Calibrator::calibrate`]; [`Error::SubgroupColumn`] where the predictions lack the column of
+    /// a group-conditional predictor.
     pub fn predict_sets<R: Role>(&self, predictions: &Predictions<R>) -> Result<PredictionSets, Error> {
+        // A calibrator that was not fitted knows no view; the quantiles hold for one all the same.
+        check_view(Some(&self.fitted_on), predictions)?;
         let probabilities = self.calibrator.calibrate(predictions)?;
         let column = self.rule.partition().column();
         let groups = column.map(|column| subgroup(predictions, column)).transpose()?;
@@ -166,18 +183,15 @@ impl ConformalPredictor {
     /// `groups` `[N]` are their values of the column of a group-conditional predictor, and are not read by others.
     ///
     /// # Errors
-    /// [`Error::Value`] where lengths or the number of classes differ, [`Error::SubgroupColumn`] where `groups`
-    /// are needed and missing.
+    /// [`Error::Value`] where lengths differ, [`Error::Classes`] for another number of classes than that of the
+    /// fit, [`Error::SubgroupColumn`] where `groups` are needed and missing.
     pub fn sets_of(
         &self,
         probabilities: &Probabilities,
         ids: &[String],
         groups: Option<&[String]>,
     ) -> Result<PredictionSets, Error> {
-        let (got, expected) = (ids.len(), probabilities.num_samples());
-        if got != expected {
-            return Err(ValueError::Length { argument: "ids", got, expected }.into());
-        }
+        check_length("ids", ids.len(), probabilities.num_samples())?;
         let uniforms = row_uniforms(self.config.seed, "set", ids);
         let sets = self.rule.sets(probabilities, &uniforms, groups)?;
         Ok(sets.filled(self.config.empty_sets, probabilities))
@@ -201,6 +215,32 @@ impl ConformalPredictor {
     /// The calibration rows.
     pub fn fitted_on(&self) -> &FittedOn {
         &self.fitted_on
+    }
+}
+
+impl TryFrom<PredictorFields> for ConformalPredictor {
+    type Error = Error;
+
+    fn try_from(fields: PredictorFields) -> Result<Self, Error> {
+        let PredictorFields { config, calibrator, rule, fitted_on } = fields;
+        config.validate()?;
+        let fits = |fits: bool, argument, expected| {
+            if fits { Ok(()) } else { Err(Error::Inconsistent { argument, expected }) }
+        };
+        fits(rule.score() == config.score, "rule.score", "that of the configuration")?;
+        let is_one = rule.partition().belongs_to(&config.conditioning);
+        fits(is_one, "rule.partition", "one of the configuration's conditioning")?;
+        let are_at_alpha = rule.quantiles().iter().all(|quantile| quantile.is_at(config.alpha));
+        fits(are_at_alpha, "rule.quantiles", "those of the configuration's alpha")?;
+        fits(fitted_on.role == SplitRole::Calibration, "fitted_on.role", "calibration")?;
+        Ok(Self { config, calibrator, rule, fitted_on })
+    }
+}
+
+impl From<ConformalPredictor> for PredictorFields {
+    fn from(predictor: ConformalPredictor) -> Self {
+        let ConformalPredictor { config, calibrator, rule, fitted_on } = predictor;
+        Self { config, calibrator, rule, fitted_on }
     }
 }
 

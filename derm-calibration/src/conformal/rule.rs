@@ -1,9 +1,11 @@
-use derm_core::{Probabilities, ValueError};
+use derm_core::Probabilities;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{ConformalQuantile, ConformalScore, Partition, PredictionSets};
 use crate::Error;
+use crate::calibrate::check_classes;
+use crate::error::check_length;
 
 /// The score that a calibration row has for its own class.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +44,24 @@ impl OwnScore {
 /// let rule =
 ///     ConformalRule::fit(ConformalScore::Lac, Partition::Marginal, &calibration, &targets, &uniforms, None, 0.4)?;
 /// // scores 0.1, 0.2, 0.4, 0.5: the third of four
-/// assert_eq!(rule.quantiles()[0].value, Some(0.4));
+/// assert_eq!(rule.quantiles()[0].value(), Some(0.4));
 /// let sets = rule.sets(&Probabilities::new(array![[0.7, 0.3]])?, &[0.0], None)?;
 /// assert_eq!(sets.classes(0), [0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RuleFields", into = "RuleFields")]
 pub struct ConformalRule {
+    num_classes: usize,
+    score: ConformalScore,
+    partition: Partition,
+    quantiles: Vec<ConformalQuantile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFields {
+    num_classes: usize,
     score: ConformalScore,
     partition: Partition,
     quantiles: Vec<ConformalQuantile>,
@@ -62,8 +74,8 @@ impl ConformalRule {
     ///
     /// # Errors
     /// [`Error::Range`] unless `alpha` is in (0, 1); as [`ConformalScore::scores`]; [`Error::Value`] where targets
-    /// or lengths do not fit; [`Error::Metric`] where the partition is one of another number of classes;
-    /// [`Error::SubgroupColumn`] where groups are needed and missing.
+    /// or lengths do not fit; as [`Partition::validate`]; [`Error::SubgroupColumn`] where groups are needed and
+    /// missing.
     pub fn fit(
         score: ConformalScore,
         partition: Partition,
@@ -73,13 +85,16 @@ impl ConformalRule {
         groups: Option<&[String]>,
         alpha: f64,
     ) -> Result<Self, Error> {
-        partition.check(probabilities, groups)?;
+        let num_classes = probabilities.num_classes();
+        partition.validate(num_classes)?;
+        partition.check_groups(groups, probabilities.num_samples())?;
         let scores = OwnScore::of_rows(score, probabilities, targets, uniforms)?;
-        Self::of_scores(score, partition, &scores, groups, alpha)
+        Self::of_scores(num_classes, score, partition, &scores, groups, alpha)
     }
 
     /// The rule whose quantiles come from these rows.
     pub(super) fn of_scores(
+        num_classes: usize,
         score: ConformalScore,
         partition: Partition,
         scores: &[OwnScore],
@@ -95,20 +110,23 @@ impl ConformalRule {
         }
         let quantiles: Result<Vec<_>, Error> =
             of_part.iter().map(|scores| ConformalQuantile::new(scores, alpha)).collect();
-        Ok(Self { score, partition, quantiles: quantiles? })
+        Ok(Self { num_classes, score, partition, quantiles: quantiles? })
     }
 
     /// The sets of `probabilities` [N, C]; they may be empty. Arguments as in [`ConformalRule::fit`].
     ///
     /// # Errors
-    /// As [`ConformalRule::fit`].
+    /// [`Error::Classes`] for another number of classes than that of the fit; as [`ConformalScore::scores`];
+    /// [`Error::SubgroupColumn`] where groups are needed and missing, [`Error::Value`] where there are not as many
+    /// as rows.
     pub fn sets(
         &self,
         probabilities: &Probabilities,
         uniforms: &[f64],
         groups: Option<&[String]>,
     ) -> Result<PredictionSets, Error> {
-        self.partition.check(probabilities, groups)?;
+        check_classes("probabilities", probabilities.num_classes(), self.num_classes)?;
+        self.partition.check_groups(groups, probabilities.num_samples())?;
         let scores = self.score.scores(probabilities, uniforms)?;
         let member = |(row, class): (usize, usize)| {
             let group = groups.map(|groups| groups[row].as_str());
@@ -117,6 +135,11 @@ impl ConformalRule {
             part.is_none_or(|part| self.quantiles[part].admits(scores[[row, class]]))
         };
         Ok(PredictionSets::new(Array2::from_shape_fn(scores.dim(), member)))
+    }
+
+    /// Number of classes of the calibration rows.
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
     }
 
     /// The score.
@@ -135,28 +158,35 @@ impl ConformalRule {
     }
 }
 
-impl Partition {
-    fn check(&self, probabilities: &Probabilities, groups: Option<&[String]>) -> Result<(), Error> {
-        let got = probabilities.num_classes();
-        let expected = match self {
-            Self::Class { num_classes } => *num_classes,
-            Self::Cluster { of_class, .. } => of_class.len(),
-            Self::Marginal | Self::Group { .. } => got,
-        };
-        if got != expected {
-            return Err(derm_metrics::Error::Classes { got, expected }.into());
+impl TryFrom<RuleFields> for ConformalRule {
+    type Error = Error;
+
+    fn try_from(fields: RuleFields) -> Result<Self, Error> {
+        let RuleFields { num_classes, score, partition, quantiles } = fields;
+        score.validate()?;
+        partition.validate(num_classes)?;
+        if quantiles.len() == partition.num_parts() {
+            Ok(Self { num_classes, score, partition, quantiles })
+        } else {
+            Err(Error::Inconsistent { argument: "quantiles", expected: "one for each part" })
         }
+    }
+}
+
+impl From<ConformalRule> for RuleFields {
+    fn from(rule: ConformalRule) -> Self {
+        let ConformalRule { num_classes, score, partition, quantiles } = rule;
+        Self { num_classes, score, partition, quantiles }
+    }
+}
+
+impl Partition {
+    /// Refuses missing groups, and another number of them than rows, where they decide about the part.
+    fn check_groups(&self, groups: Option<&[String]>, rows: usize) -> Result<(), Error> {
         match (self.column(), groups) {
             (None, _) => Ok(()),
             (Some(column), None) => Err(Error::SubgroupColumn { column: column.to_owned() }),
-            (Some(_), Some(groups)) => {
-                let (got, expected) = (groups.len(), probabilities.num_samples());
-                if got == expected {
-                    Ok(())
-                } else {
-                    Err(ValueError::Length { argument: "groups", got, expected }.into())
-                }
-            }
+            (Some(_), Some(groups)) => check_length("groups", groups.len(), rows),
         }
     }
 }

@@ -1,9 +1,11 @@
-use derm_core::{Probabilities, ValueError};
+use derm_core::Probabilities;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use super::{aps, lac, raps, saps, top_k};
 use crate::Error;
+use crate::error::{check_length, check_not_negative};
+use crate::no_fields::no_fields;
 
 /// How much of a class's own probability (or rank) its score holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +27,7 @@ pub enum Randomization {
 #[non_exhaustive]
 pub enum ConformalScore {
     /// `1 − p_c` (Sadinle et al. 2019). Smallest sets on average; may be empty.
+    #[serde(deserialize_with = "no_fields")]
     Lac,
     /// Mass of the classes ranked before c, plus `u p_c` (Romano et al. 2020). Sets grow with the row's
     /// difficulty.
@@ -64,13 +67,8 @@ impl ConformalScore {
     /// [`Error::Range`] unless λ is finite and at least 0.
     pub fn validate(self) -> Result<(), Error> {
         match self {
-            Self::Raps { lambda, .. } | Self::Saps { lambda, .. }
-                if !(lambda.is_finite() && lambda >= 0.0) =>
-            {
-                let expected = "a finite number, 0 or more";
-                Err(Error::Range { argument: "lambda", value: lambda, expected })
-            }
-            _ => Ok(()),
+            Self::Raps { lambda, .. } | Self::Saps { lambda, .. } => check_not_negative("lambda", lambda),
+            Self::Lac | Self::Aps { .. } | Self::TopK { .. } => Ok(()),
         }
     }
 
@@ -114,10 +112,7 @@ impl ConformalScore {
     /// [`Error::Entry`] where one is outside [0, 1].
     pub fn scores(self, probabilities: &Probabilities, uniforms: &[f64]) -> Result<Array2<f64>, Error> {
         self.validate()?;
-        let (got, expected) = (uniforms.len(), probabilities.num_samples());
-        if got != expected {
-            return Err(ValueError::Length { argument: "uniforms", got, expected }.into());
-        }
+        check_length("uniforms", uniforms.len(), probabilities.num_samples())?;
         if let Some(position) = uniforms.iter().position(|u| !(0.0..=1.0).contains(u)) {
             let (value, expected) = (uniforms[position], "a number from 0 to 1");
             return Err(Error::Entry { argument: "uniforms", position, value, expected });
