@@ -46,7 +46,7 @@ model:
   answers_widths: [8, 4]
   dropout: 0.3
 training: { epochs: 3, batch_size: 8, checkpoint_steps: 2, clip_norm: 1.0 }
-evaluation: { bootstrap_replicates: 20, report_images: 2 }
+evaluation: { bootstrap_replicates: 20, calibration_bins: 5, report_images: 2 }
 ";
     let output = format!("output={}", output.display());
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).chain([output]).collect();

@@ -52,6 +52,7 @@ fn recipe(folder: &Path, workers: usize) -> Recipe {
     recipe.training.augmentation = Augmentation { quarter_turns: 0.5, ..Augmentation::default() };
     recipe.training.checkpoint_steps = CHECKPOINT_STEPS;
     recipe.evaluation.bootstrap_replicates = 20;
+    recipe.evaluation.calibration_bins = 5;
     recipe.evaluation.report_images = 2;
     recipe
 }
