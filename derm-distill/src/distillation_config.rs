@@ -36,8 +36,8 @@ impl Default for AttentionConfig {
     }
 }
 
-/// Configuration of [`DistillationObjective`]. The weights are named by what they weigh, because α and β mean
-/// different things in every paper.
+/// Configuration of [`DistillationObjective`](crate::DistillationObjective). The weights are named by what they
+/// weigh, because α and β mean different things in every paper.
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|

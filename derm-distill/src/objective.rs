@@ -69,7 +69,7 @@ impl DistillationConfig {
     /// The objective for these two networks, around the criterion `hard` on the targets.
     ///
     /// # Errors
-    /// As [`DistillationConfig::validate`] and [`LayerPairs::resolve`].
+    /// As [`DistillationConfig::validate`] and [`LayerPairs::resolve`](crate::LayerPairs::resolve).
     pub fn init<C: Criterion>(
         &self,
         hard: C,

@@ -2,7 +2,7 @@ use std::f64::consts::PI;
 
 use burn::tensor::{Device, Tensor};
 use derm_core::Targets;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Error;
 use crate::error::{check_per_class, check_range};
@@ -25,8 +25,8 @@ const FLSD_BOUNDARY: f64 = 0.2;
 /// assert_eq!(read(r#"{"cosine": {"from": 4, "to": 1}}"#), Gamma::Cosine { from: 4.0, to: 1.0 });
 /// assert_eq!(read(r#""flsd53""#), Gamma::Flsd53);
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Gamma {
     /// From `from` to `to` in a straight line over training: `from + (to − from) t` at progress t.
     Linear {

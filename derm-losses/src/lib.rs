@@ -13,6 +13,7 @@ mod dkd;
 mod error;
 mod focal;
 mod gamma;
+mod gamma_format;
 mod generalized_cross_entropy;
 mod hint;
 mod kd;

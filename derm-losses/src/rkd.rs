@@ -15,7 +15,7 @@ const NORM_EPSILON: f64 = 1e-12;
 /// may differ. The teacher is a constant.
 ///
 /// Coincident samples have distance and gradient 0. Where all coincide, or B = 1, there is no mean: distances
-/// stay 0. A mean below 1e-12 counts as that. Memory O(B² D).
+/// stay 0. A mean below 1e-12 counts as 1e-12. Memory O(B² D).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

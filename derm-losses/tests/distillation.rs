@@ -442,6 +442,17 @@ fn relations_of_two_samples_bear_any_scale() {
     }
 }
 
+/// Samples that have all but collapsed are not blown up to the distances of the teacher.
+#[test]
+fn a_mean_distance_has_a_least_value() {
+    let pair = |distance: f32| Tensor::<2>::from_floats([[0.0], [distance]], &device());
+    // 1e-14 / 1e-12 in place of 1, twice of four
+    let value = host(RkdDistanceLoss.forward(pair(1e-14), pair(3.0)))[0];
+    assert!((value - 0.5 * 0.5 * 0.99 * 0.99).abs() < F32_NOISE, "{value}");
+    let value = host(RkdDistanceLoss.forward(pair(1e-11), pair(3.0)))[0];
+    assert!(value.abs() < F32_NOISE, "{value}");
+}
+
 #[test]
 fn a_seed_makes_the_regressor() {
     let weights = |seed| {

@@ -334,3 +334,18 @@ fn an_unknown_key_in_a_file_is_refused() {
     let error = serde_json::from_str::<ClassificationLossConfig>(r#"{"focal": {"gama": 2.0}}"#).unwrap_err();
     assert!(error.to_string().contains("gama"), "{error}");
 }
+
+#[test]
+fn a_gamma_that_cannot_be_read_says_why() {
+    for (gamma, names) in [
+        (r#"{"linear": {"from": 1, "too": 2}}"#, "too"),
+        (r#"{"linear": {"from": 1}}"#, "missing field `to`"),
+        (r#"{"liner": {"from": 1, "to": 2}}"#, "liner"),
+        (r#""flsd""#, "flsd"),
+        (r#"[1, "x"]"#, "string \"x\""),
+        ("true", "true"),
+    ] {
+        let error = serde_json::from_str::<Gamma>(gamma).unwrap_err().to_string();
+        assert!(error.contains(names), "{gamma}: {error}");
+    }
+}
