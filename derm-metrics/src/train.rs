@@ -110,7 +110,7 @@ impl EpochMetric {
         };
         let targets = self.targets.iter().enumerate().map(index).collect::<Result<Vec<_>, _>>()?;
         let value = self.metric.value(&probabilities, &targets).map_err(|error| error.to_string())?;
-        value.ok_or_else(|| "undefined for these rows".to_owned())
+        value.ok_or_else(|| self.metric.undefined_where().unwrap_or_else(|| "undefined".to_owned()))
     }
 }
 

@@ -101,7 +101,7 @@ fn clearing_starts_a_new_epoch() {
 #[test]
 fn what_is_undefined_has_no_number_and_says_why() {
     let cases: [(Metric, f64, i64, &str); 4] = [
-        (Metric::Auroc { average: ClassAverage::Macro }, 0.0, 1, "undefined for these rows"),
+        (Metric::Auroc { average: ClassAverage::Macro }, 0.0, 1, "all rows are of one class"),
         (Metric::Accuracy, f64::NAN, 1, "NaN"),
         (Metric::Accuracy, 0.0, 2, "2"),
         (Metric::Accuracy, 0.0, -1, "the target of row 0 is -1"),
