@@ -1,51 +1,16 @@
 //! What a policy says of itself: thresholds by class, coverage by class and subgroup, files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod tables;
+
 use derm_calibration::{
     AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, ConformalConfig, Error,
     FitCalibrator, OperatingPoint, OperatingPointConfig, ReferredRows, SelectionMethod, TemperatureConfig,
     ThresholdGrid, ThresholdScope, Tier,
 };
-use derm_core::{
-    Calibration, LabelMap, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Test,
-    Validation, View,
-};
+use derm_core::{Calibration, Predictions, Test, Validation};
 use ndarray::Array2;
-
-fn table<R: Role>(logits: Array2<f32>, targets: Vec<usize>, split_hash: &str) -> Predictions<R> {
-    let ids: Vec<String> = (0..targets.len()).map(|row| format!("{row:05}")).collect();
-    let metadata = PredictionMetadata {
-        task: "diagnosis".into(),
-        view: View::Identity,
-        labels: LabelMap::new((0..logits.ncols()).map(|class| format!("class {class}"))).unwrap(),
-        split_hash: split_hash.into(),
-    };
-    let site = |row: usize| ["", "arm", "face"][row % 3].to_owned();
-    let columns = PredictionColumns {
-        subgroups: [("site".to_owned(), (0..targets.len()).map(site).collect())].into(),
-        groups: ids.clone(),
-        cases: ids.clone(),
-        ids,
-        targets,
-        ..PredictionColumns::default()
-    };
-    Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values: logits }).unwrap()
-}
-
-/// Rows whose uncertain ones are wrong at times.
-fn usual<R: Role>(rows: usize, shift: usize) -> Predictions<R> {
-    let strength = |row: usize| 6.0 * ((row * 7919 + shift) % 997) as f32 / 997.0;
-    let targets: Vec<usize> = (0..rows).map(|row| (row * 31 + shift) % 5).collect();
-    let values = Array2::from_shape_fn((rows, 5), |(row, class)| {
-        let wrong = strength(row) < 1.5 && row % 3 == 0;
-        if class == (targets[row] + usize::from(wrong)) % 5 {
-            strength(row)
-        } else {
-            (class * row % 7) as f32 / 20.0
-        }
-    });
-    table(values, targets, "0f3a")
-}
+use tables::{table, usual};
 
 fn fit(rows: usize, config: &AbstainConfig) -> (AbstainPolicy, Predictions<Calibration>) {
     let (validation, calibration) = (usual::<Validation>(600, 1), usual::<Calibration>(rows, 2));

@@ -431,7 +431,7 @@ fn a_file_that_was_changed_is_refused() {
         ("rule.quantiles", &(|v: &mut Value| v["config"]["alpha"] = 0.2.into()) as &dyn Fn(&mut Value)),
         ("alpha", &|v: &mut Value| v["config"]["alpha"] = 1.5.into()),
         ("rule.score", &|v: &mut Value| {
-            v["rule"]["score"] = serde_json::json!({ "name": "top_k", "randomization": "off" })
+            v["rule"]["score"] = serde_json::json!({ "name": "top_k", "randomization": "off" });
         }),
         ("lambda", &|v: &mut Value| v["rule"]["score"] = serde_json::json!({ "name": "lac", "lambda": 1.0 })),
         ("quantile", &|v: &mut Value| v["rule"]["quantiles"][0]["k"] = 0.into()),
@@ -439,7 +439,7 @@ fn a_file_that_was_changed_is_refused() {
         ("quantiles", &|v: &mut Value| v["rule"]["quantiles"] = serde_json::json!([])),
         ("rule.partition", &|v: &mut Value| v["config"]["conditioning"] = "class".into()),
         ("partition", &|v: &mut Value| {
-            v["rule"]["partition"] = serde_json::json!({ "class": { "num_classes": 4 } })
+            v["rule"]["partition"] = serde_json::json!({ "class": { "num_classes": 4 } });
         }),
         ("fitted_on.role", &|v: &mut Value| v["fitted_on"]["role"] = "test".into()),
         ("shape", &|v: &mut Value| v["shape"] = 1.into()),
@@ -453,7 +453,7 @@ fn a_file_that_was_changed_is_refused() {
     assert!(got.contains("of_class"), "{got}");
     let groups = value(Conditioning::Group { column: "skin_type".into() });
     let got = refused(&groups, &|v: &mut Value| {
-        v["rule"]["partition"]["group"]["values"] = serde_json::json!(["VI", "II"])
+        v["rule"]["partition"]["group"]["values"] = serde_json::json!(["VI", "II"]);
     });
     assert!(got.contains("values"), "{got}");
     let got =

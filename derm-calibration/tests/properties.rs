@@ -1,37 +1,23 @@
 //! What must hold for all inputs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod tables;
+
 use derm_calibration::{
     AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, RiskCoverage, SuggestScore,
     TemperatureBound, TemperatureConfig, TemperatureScaling, ThresholdGrid, Tier, TierTable, TierThresholds,
     top3_mass,
 };
-use derm_core::{
-    Calibration, LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind,
-    Scores, Test, Validation, View,
-};
+use derm_core::{Calibration, Logits, Predictions, Role, Test, Validation};
 use ndarray::Array2;
 use proptest::prelude::*;
+use tables::{table, usual};
 
 /// Sums of a few dozen terms in another order, and softmaxes that undo each other.
 const ROUNDING: f64 = 1e-9;
 
 fn predictions<R: Role>(logits: Array2<f32>, targets: Vec<usize>) -> Predictions<R> {
-    let ids: Vec<String> = (0..targets.len()).map(|row| format!("{row:05}")).collect();
-    let metadata = PredictionMetadata {
-        task: "diagnosis".into(),
-        view: View::Identity,
-        labels: LabelMap::new((0..logits.ncols()).map(|class| format!("class {class}"))).unwrap(),
-        split_hash: "0f3a".into(),
-    };
-    let columns = PredictionColumns {
-        groups: ids.clone(),
-        cases: ids.clone(),
-        ids,
-        targets,
-        ..PredictionColumns::default()
-    };
-    Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values: logits }).unwrap()
+    table(logits, targets, "0f3a")
 }
 
 /// No more bins than the three rows that [`rows`] has at least.
@@ -46,21 +32,6 @@ fn rows() -> impl Strategy<Value = (Array2<f32>, Vec<usize>)> {
             (Array2::from_shape_vec((targets.len(), classes), values).unwrap(), targets)
         })
     })
-}
-
-/// A fixed table of `rows` rows whose uncertain ones are wrong at times.
-fn usual<R: Role>(rows: usize, shift: usize) -> Predictions<R> {
-    let strength = |row: usize| 6.0 * ((row * 7919 + shift) % 997) as f32 / 997.0;
-    let targets: Vec<usize> = (0..rows).map(|row| (row * 31 + shift) % 5).collect();
-    let values = Array2::from_shape_fn((rows, 5), |(row, class)| {
-        let wrong = strength(row) < 1.5 && row % 3 == 0;
-        if class == (targets[row] + usize::from(wrong)) % 5 {
-            strength(row)
-        } else {
-            (class * row % 7) as f32 / 20.0
-        }
-    });
-    predictions(values, targets)
 }
 
 proptest! {

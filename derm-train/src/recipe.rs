@@ -361,7 +361,7 @@ impl Recipe {
     /// The loss that the recipe names, with class weights from the counts of the training rows.
     ///
     /// # Errors
-    /// [`Error::Loss`] where no class has a row.
+    /// [`Error::Loss`] for class weights where a class has no row.
     pub fn loss(&self, class_counts: &[usize]) -> Result<ClassificationLossConfig, Error> {
         let training = &self.training;
         let scheme = match training.class_weights {
@@ -371,7 +371,7 @@ impl Recipe {
         };
         let weights = scheme
             .map(|scheme| {
-                class_weights(class_counts, scheme, WeightNormalization::Balanced, ZeroCounts::CountAsOne)
+                class_weights(class_counts, scheme, WeightNormalization::Balanced, ZeroCounts::Refuse)
             })
             .transpose()?
             .map(|weights| weights.into_iter().map(|weight| weight as f32).collect());

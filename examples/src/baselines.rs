@@ -255,7 +255,7 @@ impl AnswersNetwork {
             &counts,
             WeightScheme::InverseFrequency,
             WeightNormalization::Balanced,
-            ZeroCounts::CountAsOne,
+            ZeroCounts::Refuse,
         )?;
         let criterion = CrossEntropyLossConfig {
             class_weights: Some(weights.into_iter().map(|weight| weight as f32).collect()),

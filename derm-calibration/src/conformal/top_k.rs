@@ -3,7 +3,8 @@
 //! `s_c = rank_c − 1 + u`, ranks from 1. With u = 1 the set is the k most probable classes for one k; with a
 //! uniform u some rows get k − 1, so that the coverage is exact.
 //!
-//! Source: Angelopoulos, Bates, Malik and Jordan 2021, section 2 ("naive top-k"), with the randomisation of APS.
+//! Source: the sets of a fixed size that Angelopoulos, Bates, Malik and Jordan 2021 compare with, their size chosen by the
+//! conformal quantile, with the randomisation of APS (Romano et al. 2020).
 
 /// The score of every class, shape `[C]`; `ranking` holds the classes in falling order of probability.
 pub(super) fn scores(ranking: &[usize], u: f64) -> Vec<f64> {

@@ -56,8 +56,8 @@ pub(crate) fn check(case: &Case) -> bool {
     let sets = rule.sets(&test, &test_u, None).unwrap();
     let table = ConformalTable::new(&sets, &test_targets, &BTreeMap::new(), alpha, 0.05).unwrap();
     let mut got: Vec<(&str, Got)> = vec![
-        ("k", rule.quantiles().iter().map(|quantile| quantile.k()).collect::<Vec<_>>().into()),
-        ("quantile", rule.quantiles().iter().map(|quantile| quantile.value()).collect::<Vec<_>>().into()),
+        ("k", rule.quantiles().iter().map(ConformalQuantile::k).collect::<Vec<_>>().into()),
+        ("quantile", rule.quantiles().iter().map(ConformalQuantile::value).collect::<Vec<_>>().into()),
         ("sets", sets.view().iter().copied().collect::<Vec<bool>>().into()),
         ("coverage", table.overall.coverage.into()),
         ("mean_size", table.overall.mean_size.into()),
