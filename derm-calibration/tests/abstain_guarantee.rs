@@ -181,6 +181,14 @@ fn a_population_just_above_the_target_everywhere() {
 }
 
 #[test]
+fn searching_many_thresholds_costs_nothing() {
+    // With this many, testing on after a threshold that failed would break the promise.
+    let config = AbstainConfig { answer_steps: 60, ..AbstainConfig::default() };
+    let population = Population::new(|_| (0.899, 0.899));
+    check("sixty thresholds", &tally(&population, 1000, 1, &config), &config);
+}
+
+#[test]
 fn photographs_of_one_lesion_count_once() {
     let config = AbstainConfig::default();
     let population = Population::new(|_| (0.895, 0.895));
@@ -228,29 +236,29 @@ fn bonferroni_bounds_keep_the_promise_too() {
     assert!(f64::from(tally.filled[0]) >= 0.9 * DRAWS as f64, "{tally:?}");
 }
 
-/// Kinds of cases that are predicted as class 0 or class 1, half each; the first three classes always hold the
-/// three likeliest.
-struct TwoClasses {
+/// Kinds of cases that are predicted as one of the first classes, equally many as each.
+struct PredictedClasses {
     logits: Array2<f32>,
     probabilities: Probabilities,
-    right: [f64; 2],
+    /// How often each predicted class is right.
+    right: Vec<f64>,
 }
 
-impl TwoClasses {
-    fn new(right: [f64; 2]) -> Self {
+impl PredictedClasses {
+    fn new(right: &[f64]) -> Self {
+        let of = right.len();
         let logits = Array2::from_shape_fn((KINDS, CLASSES), |(kind, class)| {
-            let strength = 4.0 * (1.0 - (kind / 2) as f64 / (KINDS / 2) as f64) + 0.1;
-            let predicted = kind % 2;
-            let value = match class {
-                class if class == predicted => strength,
-                0 | 1 => 0.3 * strength,
+            let strength = 4.0 * (1.0 - (kind / of) as f64 / (KINDS / of) as f64) + 0.1;
+            let value = match (class + CLASSES - kind % of) % CLASSES {
+                0 => strength,
+                1 => 0.3 * strength,
                 2 => 0.2 * strength,
                 _ => -0.2,
             };
             value as f32
         });
         let probabilities = Logits::new(logits.mapv(f64::from)).unwrap().softmax();
-        Self { logits, probabilities, right }
+        Self { logits, probabilities, right: right.to_vec() }
     }
 
     fn draw<R: Role>(&self, rng: &mut ChaCha8Rng, lesions: usize) -> Predictions<R> {
@@ -258,8 +266,10 @@ impl TwoClasses {
         let mut values = Vec::new();
         for lesion in 0..lesions {
             let kind = (uniform(rng) * KINDS as f64) as usize;
+            let predicted = kind % self.right.len();
             // A wrong first class lies outside the three as well, so that both tiers share one rate.
-            columns.targets.push(if uniform(rng) < self.right[kind % 2] { kind % 2 } else { 3 });
+            let is_right = uniform(rng) < self.right[predicted];
+            columns.targets.push(if is_right { predicted } else { (predicted + 3) % CLASSES });
             values.extend(self.logits.row(kind));
             columns.ids.push(format!("{lesion}"));
         }
@@ -278,8 +288,13 @@ impl TwoClasses {
 
 /// How often some predicted class has a tier that breaks its promise, for each tier, and how often each class's
 /// first tier is filled.
-fn tally_by_class(population: &TwoClasses, lesions: usize, config: &AbstainConfig) -> ([u32; 2], [u32; 2]) {
-    let (mut violations, mut filled) = ([0; 2], [0; 2]);
+fn tally_by_class(
+    population: &PredictedClasses,
+    lesions: usize,
+    config: &AbstainConfig,
+) -> ([u32; 2], Vec<u32>) {
+    let of = population.right.len();
+    let (mut violations, mut filled) = ([0; 2], vec![0; of]);
     for draw in 0..DRAWS {
         let mut rng = ChaCha8Rng::seed_from_u64(20_261_122);
         rng.set_stream(draw);
@@ -296,13 +311,13 @@ fn tally_by_class(population: &TwoClasses, lesions: usize, config: &AbstainConfi
                 .enumerate()
         {
             let breaks = |class: usize| {
-                let used = tiers.iter().skip(class).step_by(2).any(|&of_kind| of_kind == tier);
+                let used = tiers.iter().skip(class).step_by(of).any(|&of_kind| of_kind == tier);
                 used && 1.0 - population.right[class] > target
             };
-            violations[index] += u32::from(breaks(0) || breaks(1));
+            violations[index] += u32::from((0..of).any(breaks));
         }
         for (class, filled) in filled.iter_mut().enumerate() {
-            let answered = tiers.iter().skip(class).step_by(2).any(|&tier| tier == Tier::Answer);
+            let answered = tiers.iter().skip(class).step_by(of).any(|&tier| tier == Tier::Answer);
             *filled += u32::from(answered);
         }
     }
@@ -315,15 +330,16 @@ fn the_promise_by_class_holds_for_every_class_at_once() {
     let allowed = binomial_quantile(DRAWS, config.delta, 0.999);
     for method in [SelectionMethod::FixedSequence, SelectionMethod::BonferroniClopperPearson] {
         let config = AbstainConfig { method, ..config };
-        // Both classes just above the target: whatever is certified is a violation.
-        let population = TwoClasses::new([0.895, 0.895]);
-        let (violations, _) = tally_by_class(&population, 300, &config);
+        // All five classes just above the target: whatever is certified is a violation. With δ for each of them, and
+        // not for all together, a fifth of the draws had one.
+        let population = PredictedClasses::new(&[0.895; CLASSES]);
+        let (violations, _) = tally_by_class(&population, 750, &config);
         println!("by class, {method:?}: {violations:?} of {allowed}");
         assert!(violations.iter().all(|&count| count <= allowed), "{violations:?}");
     }
     // One class good and one bad: over all rows the risk is met, and for the bad class it is not. Thresholds
     // for all rows answer for both; those by class tell them apart.
-    let population = TwoClasses::new([0.995, 0.87]);
+    let population = PredictedClasses::new(&[0.995, 0.87]);
     let (violations, filled) = tally_by_class(&population, 600, &config);
     println!("good and bad: {violations:?} {filled:?}");
     assert!(violations.iter().all(|&count| count <= allowed), "{violations:?}");

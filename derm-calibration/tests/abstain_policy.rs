@@ -89,6 +89,24 @@ fn the_second_tier_shares_its_level_among_the_choices_of_the_first() {
 }
 
 #[test]
+fn a_fixed_sequence_ends_with_the_first_threshold_that_fails() {
+    for rows in [60, 300, 1500] {
+        for risk in [0.02, 0.05, 0.1, 0.2] {
+            let (answer_risk, suggest_risk) = (risk, risk / 4.0);
+            let (policy, _) =
+                fit(rows, &AbstainConfig { answer_risk, suggest_risk, ..AbstainConfig::default() });
+            for tier in [&policy.answer, &policy.suggest] {
+                if let Some((_, before)) = tier.tested.split_last() {
+                    assert!(before.iter().all(|test| test.certified), "{tier:?}");
+                }
+                let last = tier.tested.iter().rfind(|test| test.certified).map(|test| test.threshold);
+                assert_eq!(tier.threshold, last);
+            }
+        }
+    }
+}
+
+#[test]
 fn bonferroni_takes_the_largest_certified_coverage() {
     let config =
         AbstainConfig { method: SelectionMethod::BonferroniClopperPearson, ..AbstainConfig::default() };

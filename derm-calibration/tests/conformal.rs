@@ -495,7 +495,6 @@ fn clusters_take_the_defaults_of_the_paper() {
         let calibration =
             Predictions::<Calibration>::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })
                 .unwrap();
-        // Scores far above 1 apart, as ranks are: the starts of k-means must see how far.
         let score = ConformalScore::TopK { randomization: PER_ROW };
         let conditioning = Conditioning::Cluster(ClusterConfig::default());
         let predictor = fitted(&ConformalConfig { score, conditioning, ..Default::default() }, &calibration);
