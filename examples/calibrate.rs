@@ -63,6 +63,8 @@ struct Comparison {
 struct Sets {
     score: &'static str,
     promised_for: String,
+    /// Coverage that one calibration split gives 95 % of the time, where there is one quantile.
+    expected: Option<[f64; 2]>,
     table: ConformalTable,
 }
 
@@ -173,7 +175,15 @@ fn sets(
             };
             let predictor = ConformalPredictor::conformalize(calibrator.clone(), calibration, &config)?;
             let table = ConformalTable::evaluate(&predictor, test, INTERVAL_ALPHA)?;
-            sets.push(Sets { score: score.name(), promised_for: promised_for.clone(), table });
+            let rows = table.overall.count;
+            let expected = match predictor.rule().quantiles() {
+                [quantile] => {
+                    let (low, high) = quantile.expected_covered(rows, INTERVAL_ALPHA)?;
+                    Some([low, high].map(|covered| covered as f64 / rows as f64))
+                }
+                _ => None,
+            };
+            sets.push(Sets { score: score.name(), promised_for: promised_for.clone(), expected, table });
         }
     }
     Ok(sets)
@@ -225,8 +235,15 @@ impl Comparison {
         }
 
         lines.push(format!(
-            "{:<22} {:<18} {:>24} {:>6} {:>6} {:>10} {:>12}",
-            "conformal sets", "promised for", "coverage", "size", "empty", "one class", "worst class"
+            "{:<22} {:<14} {:>20} {:>15} {:>6} {:>6} {:>10} {:>12}",
+            "conformal sets",
+            "promised for",
+            "coverage",
+            "expected",
+            "size",
+            "empty",
+            "one class",
+            "worst class"
         ));
         for sets in &self.sets {
             let table = &sets.table;
@@ -239,9 +256,10 @@ impl Comparison {
                 table.overall.interval.map_or_else(String::new, interval)
             );
             lines.push(format!(
-                "  {:<20} {:<18} {coverage:>24} {:>6.2} {:>6} {:>10} {:>12}",
+                "  {:<20} {:<14} {coverage:>20} {:>15} {:>6.2} {:>6} {:>10} {:>12}",
                 sets.score,
                 sets.promised_for,
+                sets.expected.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}")),
                 table.overall.mean_size.unwrap_or_default(),
                 table.empty_sets,
                 table.singletons,

@@ -33,6 +33,7 @@ training:
   batch_size: 8
 evaluation:
   bootstrap_replicates: 20
+  calibration_bins: 5
   report_images: 3
 ";
 
@@ -281,6 +282,16 @@ fn a_training_split_below_one_batch_is_named() {
     let error = ham.run(&["training.batch_size=64"]).expect_err("there is no batch").to_string();
     says(&error, &["training split", "64"]);
     assert!(!ham.output().join("bundle").exists() && !ham.output().join("report.html").exists());
+}
+
+#[test]
+fn more_calibration_bins_than_validation_images_are_refused_before_training() {
+    let ham = Ham::new();
+    ham.fails(
+        &["evaluation.calibration_bins=1000"],
+        &["evaluation.calibration_bins", "1000", "validation images"],
+    );
+    assert!(!ham.output().exists());
 }
 
 #[test]
