@@ -33,6 +33,9 @@ struct Arguments {
     /// Also promise coverage for each value of this subgroup column
     #[arg(long)]
     group: Option<String>,
+    /// Bins of the calibration errors, at most the number of test rows
+    #[arg(long, default_value_t = 15)]
+    calibration_bins: usize,
     /// Bootstrap replicates of the calibration errors
     #[arg(long, default_value_t = 200)]
     replicates: usize,
@@ -97,7 +100,13 @@ fn calibrate(arguments: &Arguments) -> Result<(), Error> {
     let probabilities = calibrator.calibrate(&test)?;
     let resamples = Resamples::groups(test.groups(), arguments.replicates, arguments.seed)?;
     let errors_of = |probabilities: &_| {
-        calibration_errors(probabilities, test.targets(), &estimators(), &resamples, INTERVAL_ALPHA)
+        calibration_errors(
+            probabilities,
+            test.targets(),
+            &estimators(arguments.calibration_bins),
+            &resamples,
+            INTERVAL_ALPHA,
+        )
     };
     let operating_point = OperatingPoint::fit(&validation, &calibrator, &OperatingPointConfig::default())?;
     let comparison = Comparison {
@@ -124,9 +133,9 @@ fn calibrate(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// The calibration errors that the literature reports.
-fn estimators() -> [CalibrationError; 6] {
+fn estimators(n_bins: usize) -> [CalibrationError; 6] {
     let binned = |notion, binning, norm| CalibrationError::Binned { notion, binning, norm };
-    let (uniform, equal) = (Binning::Uniform { n_bins: 15 }, Binning::EqualMass { n_bins: 15 });
+    let (uniform, equal) = (Binning::Uniform { n_bins }, Binning::EqualMass { n_bins });
     let notion = CalibrationNotion::Confidence;
     [
         binned(notion, uniform, ErrorNorm::L1),
@@ -139,7 +148,7 @@ fn estimators() -> [CalibrationError; 6] {
 }
 
 const ESTIMATOR_NAMES: [&str; 6] =
-    ["ECE, 15 bins", "ECE, equal mass", "L2, debiased", "class-wise ECE", "smooth ECE", "kernel ECE"];
+    ["ECE, equal width", "ECE, equal mass", "L2, debiased", "class-wise ECE", "smooth ECE", "kernel ECE"];
 
 /// Every score with coverage promised for all lesions, for each class, and for each subgroup if asked.
 fn sets(

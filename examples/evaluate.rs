@@ -27,6 +27,9 @@ struct Arguments {
     /// Probability with which each bound may fail
     #[arg(long, default_value_t = 0.1)]
     delta: f64,
+    /// Bins of the calibration error, at most the number of validation rows
+    #[arg(long, default_value_t = 15)]
+    calibration_bins: usize,
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -41,13 +44,13 @@ fn main() -> ExitCode {
 
 fn evaluate(arguments: &Arguments) -> Result<(), Error> {
     let folder = &arguments.predictions;
-    let &Arguments { answer_risk, suggest_risk, delta, seed, .. } = arguments;
+    let &Arguments { answer_risk, suggest_risk, delta, calibration_bins, seed, .. } = arguments;
     let assessment = Assessment::new(
         &load_predictions(folder)?,
         &load_predictions(folder)?,
         &load_predictions(folder)?,
         &AbstentionRecipe { answer_risk, suggest_risk, delta },
-        &EvaluationRecipe::default(),
+        &EvaluationRecipe { calibration_bins, ..EvaluationRecipe::default() },
         seed,
     )?;
     if let Some(path) = &arguments.json {

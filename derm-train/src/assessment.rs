@@ -29,7 +29,8 @@ impl Assessment {
     /// Fits the calibrator and the policy, and measures both on the test split.
     ///
     /// # Errors
-    /// [`Error::Predictions`] where the tables come from different splits, [`Error::Tables`] where they differ in
+    /// [`Error::Value`] for more calibration bins than validation rows, [`Error::Predictions`] where the tables come
+    /// from different splits, [`Error::Tables`] where they differ in
     /// classes, task or view, and where a number cannot be computed.
     pub fn new(
         validation: &Predictions<Validation>,
@@ -41,6 +42,7 @@ impl Assessment {
     ) -> Result<Self, Error> {
         check_same_model(validation, calibration)?;
         check_same_model(validation, test)?;
+        evaluation.check_bins(validation.len())?;
         let temperature =
             TemperatureConfig { n_bins: evaluation.calibration_bins, ..TemperatureConfig::default() };
         let AbstentionRecipe { answer_risk, suggest_risk, delta } = *abstention;

@@ -53,11 +53,7 @@ impl Prepared {
         let budget = section.cache_mib.saturating_mul(1 << 20);
         let cache = Arc::new(dataset.load_pixels(resize, section.unreadable, budget)?);
         let split = Split::stratified(&dataset, &section.split)?;
-        let bins = recipe.evaluation.calibration_bins;
-        if bins > split.indices(&dataset, SplitRole::Validation)?.len() {
-            let (key, expected) = ("evaluation.calibration_bins", "at most the number of validation images");
-            return Err(Error::Value { key, value: bins.to_string(), expected });
-        }
+        recipe.evaluation.check_bins(split.indices(&dataset, SplitRole::Validation)?.len())?;
         dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
         let questionnaire =
             if recipe.model.use_answers { Questionnaire::Encode } else { Questionnaire::Ignore };

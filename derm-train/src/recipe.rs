@@ -495,6 +495,12 @@ impl EvaluationRecipe {
         check("evaluation.confidence", &self.confidence, "between 0 and 1", |v| open_unit(*v))?;
         check("evaluation.calibration_bins", &self.calibration_bins, "1 to 1000", |v| (1..=1000).contains(v))
     }
+
+    /// Refuses more bins than validation rows.
+    pub(crate) fn check_bins(&self, validation_rows: usize) -> Result<(), Error> {
+        let expected = "at most the number of validation rows";
+        check("evaluation.calibration_bins", &self.calibration_bins, expected, |v| *v <= validation_rows)
+    }
 }
 
 /// How far the sum of the shares may be from 1: decimal fractions are not exact in binary.

@@ -289,7 +289,7 @@ fn more_calibration_bins_than_validation_images_are_refused_before_training() {
     let ham = Ham::new();
     ham.fails(
         &["evaluation.calibration_bins=1000"],
-        &["evaluation.calibration_bins", "1000", "validation images"],
+        &["evaluation.calibration_bins", "1000", "validation rows"],
     );
     assert!(!ham.output().exists());
 }
@@ -410,8 +410,10 @@ fn the_programs_end_with_an_error() {
 
     if let Some(mut evaluate) = program("evaluate") {
         let predictions = ham.output().join("predictions");
-        let output = evaluate.arg(&predictions).output().unwrap();
+        let output = evaluate.arg(&predictions).args(["--calibration-bins", "5"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = program("evaluate").unwrap().arg(&predictions).output().unwrap();
+        failed(&output, &["calibration_bins", "15", "validation"]);
 
         let broken = ham.place.path().join("predictions");
         copy(&predictions, &broken);
