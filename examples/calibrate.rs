@@ -230,7 +230,13 @@ impl Comparison {
             let mark = if index == self.selection.chosen { "  chosen" } else { "" };
             let outcome = match (candidate.mean_nll, candidate.standard_error) {
                 (Some(mean), Some(error)) => format!("{mean:.4} ± {error:.4}"),
-                _ => candidate.failure.clone().unwrap_or_default(),
+                // What stands in brackets is for the JSON file.
+                _ => candidate
+                    .failure
+                    .as_deref()
+                    .and_then(|f| f.split(" (").next())
+                    .unwrap_or_default()
+                    .to_owned(),
             };
             lines.push(format!("  {:<20} {outcome}{mark}", candidate.candidate.name()));
         }
@@ -244,7 +250,7 @@ impl Comparison {
         }
 
         lines.push(format!(
-            "{:<22} {:<14} {:>20} {:>15} {:>6} {:>6} {:>10} {:>12}",
+            "{:<22} {:<18} {:>20} {:>15} {:>6} {:>6} {:>10} {:>12}",
             "conformal sets",
             "promised for",
             "coverage",
@@ -265,7 +271,7 @@ impl Comparison {
                 table.overall.interval.map_or_else(String::new, interval)
             );
             lines.push(format!(
-                "  {:<20} {:<14} {coverage:>20} {:>15} {:>6.2} {:>6} {:>10} {:>12}",
+                "  {:<20} {:<18} {coverage:>20} {:>15} {:>6.2} {:>6} {:>10} {:>12}",
                 sets.score,
                 sets.promised_for,
                 sets.expected.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}")),
