@@ -1,6 +1,7 @@
 use derm_core::{Logits, Predictions, Probabilities, Validation};
 use derm_metrics::{NLL_CLIP, nll};
 use ndarray::Array2;
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -70,9 +71,9 @@ impl Odds {
 ///
 /// The fit takes bare lists, so it does not see the role of the rows: in a pipeline fit [`OneVsRest`], which
 /// takes validation rows only.
-pub trait BinaryMap: Sized {
+pub trait BinaryMap: Sized + Send {
     /// What it is fitted with.
-    type Config: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+    type Config: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned + Sync;
 
     /// The name in files.
     const NAME: &'static str;
@@ -127,7 +128,9 @@ impl<M: BinaryMap> OneVsRest<M> {
             let positive: Vec<bool> = targets.iter().map(|&target| target == class).collect();
             M::fit(&odds.column(class).to_vec(), &positive, config)
         };
-        let classes = (0..logits.num_classes()).map(of_class).collect::<Result<Vec<M>, Error>>()?;
+        // Every fit is waited for, so that of several errors the first class's is told on any number of threads.
+        let fits: Vec<Result<M, Error>> = (0..logits.num_classes()).into_par_iter().map(of_class).collect();
+        let classes = fits.into_iter().collect::<Result<Vec<M>, Error>>()?;
         let fitted_on = FittedOn::new(validation);
         let mut calibrator =
             Self { classes, config: config.clone(), nll_before: 0.0, nll_after: 0.0, fitted_on };
