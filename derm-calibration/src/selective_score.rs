@@ -1,8 +1,9 @@
 use derm_core::{Logits, Predictions, Probabilities, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::scores;
 use crate::error::check_positive;
-use crate::{Calibrator, Error, top3_mass};
+use crate::{Calibrate, CalibratorInput, Error, top3_mass};
 
 /// What rows are ordered by when some may be refused: larger is more certain.
 ///
@@ -43,24 +44,22 @@ impl SelectiveScore {
     /// The score of every row, shape `[N]`, ready for a [`RiskCoverage`](crate::RiskCoverage) curve.
     ///
     /// # Errors
-    /// As [`Calibrator::calibrate`]; for the energy [`Error::NoLogits`] where the table has none, and
+    /// As [`Calibrate::calibrate`]; for the energy [`Error::NoLogits`] where the table has none, and
     /// [`Error::Range`] for a temperature that is not a positive number.
     pub fn scores<R: Role>(
         self,
         predictions: &Predictions<R>,
-        calibrator: &Calibrator,
+        calibrator: &impl Calibrate,
     ) -> Result<Vec<f64>, Error> {
-        if let Self::Energy { temperature } = self {
-            let view = || predictions.metadata().view.clone();
-            let logits = predictions.logits().ok_or_else(|| Error::NoLogits { view: view() })?;
-            return energy(&logits, temperature);
-        }
-        let probabilities = calibrator.calibrate(predictions)?;
+        let probabilities = || calibrator.calibrate(predictions);
         Ok(match self {
-            Self::Margin => margin(&probabilities),
-            Self::NegativeEntropy => negative_entropy(&probabilities),
-            Self::Top3Mass => of_rows(&probabilities, top3_mass),
-            Self::MaxProbability | Self::Energy { .. } => probabilities.confidence(),
+            Self::MaxProbability => probabilities()?.confidence(),
+            Self::Margin => margin(&probabilities()?),
+            Self::NegativeEntropy => negative_entropy(&probabilities()?),
+            Self::Top3Mass => of_rows(&probabilities()?, top3_mass),
+            Self::Energy { temperature } => {
+                energy(&scores(predictions, CalibratorInput::Logits)?, temperature)?
+            }
         })
     }
 }

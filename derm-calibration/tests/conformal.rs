@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use derm_calibration::{
     Calibrator, ClusterConfig, Conditioning, ConformalConfig, ConformalPredictor, ConformalQuantile,
     ConformalRule, ConformalScore, ConformalTable, EmptySets, Error, FitCalibrator, Partition,
-    PredictionSets, Randomization, SelectiveScore, TemperatureConfig, energy, margin, negative_entropy,
-    row_uniforms,
+    PredictionSets, Randomization, SelectiveScore, TemperatureConfig, row_uniforms,
 };
 use derm_core::{
-    Calibration, LabelMap, Logits, PredictionColumns, PredictionMetadata, Predictions, Probabilities, Role,
+    Calibration, LabelMap, PredictionColumns, PredictionMetadata, Predictions, Probabilities, Role,
     ScoreKind, Scores, Test, Validation, View,
 };
 use ndarray::{Array2, array};
@@ -523,39 +522,6 @@ fn uniforms_are_uniform_and_differ_between_seeds_and_purposes() {
 }
 
 #[test]
-fn selective_scores_by_hand() {
-    let p = Probabilities::new(array![[0.5, 0.3, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]])
-        .unwrap();
-    let close = |got: &[f64], want: &[f64]| {
-        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12), "{got:?} and {want:?}");
-    };
-    close(&margin(&p), &[0.2, 0.0, 1.0]);
-    let first = 0.5 * 0.5_f64.ln() + 0.3 * 0.3_f64.ln() + 0.2 * 0.1_f64.ln();
-    close(&negative_entropy(&p), &[first, 0.25_f64.ln(), 0.0]);
-    let logits = Logits::new(array![[1.0, 3.0], [-2.0, -2.0]]).unwrap();
-    close(&energy(&logits, 1.0).unwrap(), &[(1.0_f64.exp() + 3.0_f64.exp()).ln(), -2.0 + 2.0_f64.ln()]);
-    let halved = 2.0 * (0.5_f64.exp() + 1.5_f64.exp()).ln();
-    close(&energy(&logits, 2.0).unwrap()[..1], &[halved]);
-}
-
-#[test]
-fn selective_scores_of_predictions_are_those_of_their_probabilities() {
-    let test = Population::new(2, 5).draw::<Test>(40);
-    let p = test.probabilities();
-    let of = |score: SelectiveScore| score.scores(&test, &Calibrator::Identity).unwrap();
-    assert_eq!(of(SelectiveScore::MaxProbability), p.confidence());
-    assert_eq!(of(SelectiveScore::Margin), margin(&p));
-    assert_eq!(of(SelectiveScore::NegativeEntropy), negative_entropy(&p));
-    assert!(of(SelectiveScore::Top3Mass).iter().zip(p.confidence()).all(|(mass, top)| *mass > top));
-    let temperature = 1.5;
-    let logits = test.logits().unwrap();
-    assert_eq!(of(SelectiveScore::Energy { temperature }), energy(&logits, temperature).unwrap());
-    let mean = test.mean_over(derm_core::MeanOver::Group).unwrap();
-    let refused = SelectiveScore::Energy { temperature }.scores(&mean, &Calibrator::Identity);
-    assert!(matches!(refused, Err(Error::NoLogits { .. })));
-}
-
-#[test]
 fn bad_arguments_are_refused_by_name() {
     let mut population = Population::new(1, 3);
     let calibration = population.draw::<Calibration>(20);
@@ -621,10 +587,6 @@ fn bad_arguments_are_refused_by_name() {
     assert!(
         ConformalTable::new(&PredictionSets::new(Array2::default((0, 2))), &[], &none, 0.1, 0.05).is_err()
     );
-    let logits = Logits::new(array![[0.0, 1.0]]).unwrap();
-    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(energy(&logits, temperature), Err(Error::Range { argument: "temperature", .. })));
-    }
 }
 
 proptest! {
