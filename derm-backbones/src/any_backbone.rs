@@ -3,7 +3,9 @@ use burn::tensor::{Device, Tensor};
 use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ResNet, ResNetConfig, Stem};
+use crate::{
+    Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs, PublishedKeys, ResNet, ResNetConfig, Stem,
+};
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,24 +67,108 @@ impl BackboneConfig {
     }
 }
 
-/// An image encoder whose architecture a file named. Code that knows its network holds the network itself:
-/// everything that takes one is generic over [`Backbone`].
-#[derive(Module, Debug)]
-pub enum AnyBackbone {
-    /// [`ResNet`].
-    ResNet(ResNet),
+/// Declares [`AnyBackbone`] and passes everything on to the network inside.
+macro_rules! any_backbone {
+    ($($(#[$doc:meta])* $variant:ident),+ $(,)?) => {
+        /// An image encoder whose architecture a file named. Code that knows its network holds the network itself:
+        /// everything that takes one is generic over [`Backbone`].
+        #[derive(Module, Debug)]
+        pub enum AnyBackbone {
+            $($(#[$doc])* $variant($variant)),+
+        }
+
+        impl AnyBackbone {
+            /// The network's key map.
+            pub(crate) fn keys(&self) -> &dyn PublishedKeys {
+                match self {
+                    $(Self::$variant(network) => network),+
+                }
+            }
+        }
+
+        impl Backbone for AnyBackbone {
+            fn forward_features(&self, images: Tensor<4>, taps: &Taps) -> Features {
+                match self {
+                    $(Self::$variant(network) => network.forward_features(images, taps)),+
+                }
+            }
+
+            fn spec(&self) -> &BackboneSpec {
+                match self {
+                    $(Self::$variant(network) => network.spec()),+
+                }
+            }
+
+            fn fold_batch_norm(self) -> Self {
+                match self {
+                    $(Self::$variant(network) => Self::$variant(network.fold_batch_norm())),+
+                }
+            }
+        }
+
+        impl Blocks for AnyBackbone {
+            fn num_blocks(&self) -> usize {
+                match self {
+                    $(Self::$variant(network) => network.num_blocks()),+
+                }
+            }
+
+            fn block(&self, index: usize, state: Tensor<4>) -> Tensor<4> {
+                match self {
+                    $(Self::$variant(network) => network.block(index, state)),+
+                }
+            }
+
+            fn stage_block(&self, stage: usize) -> usize {
+                match self {
+                    $(Self::$variant(network) => network.stage_block(stage)),+
+                }
+            }
+
+            fn stage_map(&self, state: Tensor<4>, image: [usize; 2]) -> Tensor<4> {
+                match self {
+                    $(Self::$variant(network) => network.stage_map(state, image)),+
+                }
+            }
+
+            fn attention_block(&self, attention: usize) -> usize {
+                match self {
+                    $(Self::$variant(network) => network.attention_block(attention)),+
+                }
+            }
+
+            fn attention(&self, index: usize, state: Tensor<4>) -> Option<Tensor<4>> {
+                match self {
+                    $(Self::$variant(network) => network.attention(index, state)),+
+                }
+            }
+
+            fn pool(&self, state: Tensor<4>) -> Features {
+                match self {
+                    $(Self::$variant(network) => network.pool(state)),+
+                }
+            }
+        }
+
+        impl CountMacs for AnyBackbone {
+            fn macs(&self, image: [usize; 2]) -> Macs {
+                match self {
+                    $(Self::$variant(network) => network.macs(image)),+
+                }
+            }
+        }
+
+        impl LayerGroups for AnyBackbone {
+            fn layer_groups(&self) -> Vec<LayerGroup> {
+                match self {
+                    $(Self::$variant(network) => network.layer_groups()),+
+                }
+            }
+        }
+    };
 }
 
-impl Backbone for AnyBackbone {
-    fn forward_features(&self, images: Tensor<4>, taps: &Taps) -> Features {
-        match self {
-            Self::ResNet(network) => network.forward_features(images, taps),
-        }
-    }
-
-    fn spec(&self) -> &BackboneSpec {
-        match self {
-            Self::ResNet(network) => network.spec(),
-        }
-    }
+any_backbone! {
+    /// [`ResNet`].
+    ResNet,
 }

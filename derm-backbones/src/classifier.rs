@@ -5,7 +5,10 @@ use derm_core::{Backbone, Features, Taps};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{check_count, check_dropout};
-use crate::{AnyBackbone, BackboneConfig, Error, QuestionnaireEncoder, QuestionnaireEncoderConfig};
+use crate::{
+    AnyBackbone, BackboneConfig, CountMacs, Error, LayerGroup, LayerGroups, Macs, QuestionnaireEncoder,
+    QuestionnaireEncoderConfig,
+};
 
 /// What stands on top of an image encoder.
 ///
@@ -52,11 +55,16 @@ impl HeadConfig {
         let questionnaire = self.questionnaire.as_ref().map(|config| config.init(device)).transpose()?;
         let width =
             backbone.spec().embedding + questionnaire.as_ref().map_or(0, QuestionnaireEncoder::embedding);
+        let distillation_head = backbone.spec().distillation.then(|| {
+            let width = backbone.spec().embedding;
+            LinearConfig::new(width, self.num_classes).init(device).materialize()
+        });
         Ok(Classifier {
             backbone,
             questionnaire,
             dropout: DropoutConfig::new(self.dropout).init(),
             head: LinearConfig::new(width, self.num_classes).init(device).materialize(),
+            distillation_head,
             num_classes: self.num_classes,
         })
     }
@@ -96,8 +104,10 @@ impl ClassifierConfig {
 /// Logits and what they were computed from.
 #[derive(Debug, Clone)]
 pub struct ClassifierOutput {
-    /// Logits [B, C].
+    /// Logits [B, C]; with two heads their mean.
     pub logits: Tensor<2>,
+    /// The logits [B, C] of each head of a distilled `DeiT`: class token, distillation token.
+    pub head_logits: Option<[Tensor<2>; 2]>,
     /// The encoder's pooled features [B, D], before fusion, and the feature maps asked for.
     pub features: Features,
 }
@@ -129,7 +139,20 @@ pub struct Classifier<B> {
     questionnaire: Option<QuestionnaireEncoder>,
     dropout: Dropout,
     head: Linear,
+    distillation_head: Option<Linear>,
     num_classes: usize,
+}
+
+/// The encoder's groups, then `head`: everything on top of the encoder.
+impl<B: Backbone + LayerGroups> LayerGroups for Classifier<B> {
+    fn layer_groups(&self) -> Vec<LayerGroup> {
+        let groups = self.backbone.layer_groups().into_iter().map(|group| LayerGroup {
+            prefixes: group.prefixes.into_iter().map(|prefix| format!("backbone.{prefix}")).collect(),
+            ..group
+        });
+        let top = ["questionnaire", "dropout", "head", "distillation_head"];
+        groups.chain([LayerGroup::new("head", top)]).collect()
+    }
 }
 
 impl<B: Backbone> Classifier<B> {
@@ -152,7 +175,32 @@ impl<B: Backbone> Classifier<B> {
                 Tensor::cat(parts, 1)
             }
         };
-        ClassifierOutput { logits: self.head.forward(self.dropout.forward(embedding)), features }
+        let logits = self.head.forward(self.dropout.forward(embedding));
+        match (&self.distillation_head, &features.distillation) {
+            (Some(head), Some(token)) => {
+                let distilled = head.forward(self.dropout.forward(token.clone()));
+                let mean = (logits.clone() + distilled.clone()) / 2.0;
+                ClassifierOutput { logits: mean, head_logits: Some([logits, distilled]), features }
+            }
+            _ => ClassifierOutput { logits, head_logits: None, features },
+        }
+    }
+
+    /// The form for inference: the encoder's batch norms folded into its convolutions. The result neither trains
+    /// nor saves.
+    #[must_use]
+    pub fn fold_batch_norm(self) -> Self {
+        Self { backbone: self.backbone.fold_batch_norm(), ..self }
+    }
+
+    /// Multiply-accumulates of one image of [height, width] pixels through the encoder and the head.
+    pub fn macs(&self, image: [usize; 2]) -> Macs
+    where
+        B: CountMacs,
+    {
+        let heads = std::iter::once(&self.head).chain(&self.distillation_head);
+        let linear = heads.map(|head| head.weight.lazy_shape().num_elements() as u64).sum();
+        self.backbone.macs(image) + Macs { conv_and_linear: linear, attention: 0 }
     }
 
     /// The image encoder.

@@ -100,6 +100,28 @@ pub enum Error {
         /// The other one.
         second: String,
     },
+    /// A module whose batch norms are folded, which has no published form any more.
+    #[error("`{path}` is folded into a convolution; save the module before `fold_batch_norm`")]
+    Folded {
+        /// The path of the folded bias in the module.
+        path: String,
+    },
+    /// A layer group that the network does not have.
+    #[error("no layer group `{name}`; the network has {known:?}")]
+    NoGroup {
+        /// The name given.
+        name: String,
+        /// The network's groups, from the image to the head.
+        known: Vec<String>,
+    },
+    /// A parameter that lies in no layer group, or in several.
+    #[error("the parameter `{path}` lies in the layer groups {groups:?}; expected exactly one")]
+    Ungrouped {
+        /// The parameter's path in the module.
+        path: String,
+        /// The groups that hold it.
+        groups: Vec<String>,
+    },
     /// A parameter that is no float tensor, which a checkpoint of this kind does not hold.
     #[error("the parameter `{path}` is not a float tensor; only float parameters have published weights")]
     Parameter {

@@ -1,21 +1,27 @@
 #![doc = include_str!("../README.md")]
 
 mod any_backbone;
-mod batch_norm;
+mod blocks;
 mod classifier;
-mod conv;
 mod error;
 mod keys;
+mod layer_groups;
+mod layers;
+mod macs;
+mod module_path;
 mod parameter_count;
 mod questionnaire;
 mod resnet;
 pub mod weights;
 
 pub use any_backbone::{AnyBackbone, BackboneConfig};
-pub use batch_norm::BatchNorm2d;
+pub use blocks::Blocks;
 pub use classifier::{Classifier, ClassifierConfig, ClassifierOutput, HeadConfig};
 pub use error::{Error, ShapeMismatch};
-pub use keys::PublishedKeys;
+pub use keys::{Naming, Published, PublishedKeys};
+pub use layer_groups::{LayerGroup, LayerGroups, LayerRate, freeze_layers, layer_rates, unfreeze_layers};
+pub use layers::BatchNorm2d;
+pub use macs::{CountMacs, Macs};
 pub use parameter_count::{ParameterCount, count_parameters};
 pub use questionnaire::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};

@@ -8,9 +8,10 @@ use derm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::conv::Conv2d;
+use crate::blocks::{average_pool, forward_blocks};
 use crate::error::check_sizes;
-use crate::{BatchNorm2d, Error};
+use crate::layers::{Conv2d, ConvNorm};
+use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
 /// The residual block that a `ResNet` repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,12 +167,8 @@ impl ResNetConfig {
             channels: channels(width),
             stride: self.stem.stride() << i,
         });
-        Ok(BackboneSpec {
-            architecture: self.architecture(),
-            embedding: self.widths.last().map_or(0, |&width| channels(width)),
-            stages: stages.collect(),
-            input: self.stem.input(),
-        })
+        let embedding = self.widths.last().map_or(0, |&width| channels(width));
+        Ok(BackboneSpec::new(self.architecture(), embedding, stages.collect(), self.stem.input()))
     }
 
     /// The encoder with fresh weights: convolutions Kaiming-normal over the fan out with gain √2, norms 1 and 0,
@@ -204,8 +201,7 @@ impl ResNetConfig {
             stages.push(Stage { blocks });
         }
         let network = ResNet {
-            conv1: Conv2d::new(3, stem_width, kernel, stride, device),
-            bn1: BatchNorm2d::new(stem_width, device),
+            conv1: ConvNorm::new(Conv2d::new(3, stem_width, kernel, stride, device), device),
             max_pool,
             stages,
             stem: self.stem,
@@ -241,8 +237,7 @@ impl ResNetConfig {
 /// `models.py`, whose outputs the tests compare with.
 #[derive(Module, Debug)]
 pub struct ResNet {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
+    conv1: ConvNorm,
     max_pool: Option<MaxPool2d>,
     stages: Vec<Stage>,
     #[module(skip)]
@@ -256,28 +251,86 @@ impl ResNet {
     pub fn stem(&self) -> Stem {
         self.stem
     }
+
+    fn residual_blocks(&self) -> impl Iterator<Item = &Block> {
+        self.stages.iter().flat_map(|stage| &stage.blocks)
+    }
 }
 
 impl Backbone for ResNet {
     fn forward_features(&self, images: Tensor<4>, taps: &Taps) -> Features {
-        let mut map = relu(self.bn1.forward(self.conv1.forward(images)));
-        if let Some(max_pool) = &self.max_pool {
-            map = max_pool.forward(map);
-        }
-        let mut maps = Vec::new();
-        for (stage, spec) in self.stages.iter().zip(&self.spec.stages) {
-            map = stage.blocks.iter().fold(map, |map, block| block.forward(map));
-            if taps.contains(&spec.name) {
-                maps.push((spec.name.clone(), map.clone()));
-            }
-        }
-        let [batch, channels, height, width] = map.dims();
-        let pooled = map.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2);
-        Features { pooled, maps }
+        forward_blocks(self, images, taps)
     }
 
     fn spec(&self) -> &BackboneSpec {
         &self.spec
+    }
+
+    fn fold_batch_norm(self) -> Self {
+        let stages = self
+            .stages
+            .into_iter()
+            .map(|stage| Stage { blocks: stage.blocks.into_iter().map(Block::fold).collect() });
+        Self { conv1: self.conv1.fold(), stages: stages.collect(), ..self }
+    }
+}
+
+/// Stem, then the residual blocks of all stages.
+impl Blocks for ResNet {
+    fn num_blocks(&self) -> usize {
+        1 + self.residual_blocks().count()
+    }
+
+    fn block(&self, index: usize, state: Tensor<4>) -> Tensor<4> {
+        match index.checked_sub(1).map(|index| self.residual_blocks().nth(index)) {
+            None => {
+                let map = relu(self.conv1.forward(state));
+                match &self.max_pool {
+                    None => map,
+                    Some(max_pool) => max_pool.forward(map),
+                }
+            }
+            Some(None) => state,
+            Some(Some(block)) => block.forward(state),
+        }
+    }
+
+    fn stage_block(&self, stage: usize) -> usize {
+        self.stages.iter().take(stage + 1).map(|stage| stage.blocks.len()).sum()
+    }
+
+    fn pool(&self, state: Tensor<4>) -> Features {
+        Features::new(average_pool(state))
+    }
+}
+
+impl CountMacs for ResNet {
+    fn macs(&self, image: [usize; 2]) -> Macs {
+        let (mut total, mut size) = self.conv1.macs(image);
+        if self.max_pool.is_some() {
+            size = size.map(|side| side.div_ceil(2));
+        }
+        for block in self.residual_blocks() {
+            let (macs, after) = block.macs(size);
+            total += macs;
+            size = after;
+        }
+        Macs { conv_and_linear: total, attention: 0 }
+    }
+}
+
+/// `stem`, then every residual block under its published name, such as `layer1.0`.
+impl LayerGroups for ResNet {
+    fn layer_groups(&self) -> Vec<LayerGroup> {
+        let blocks = self.stages.iter().enumerate().flat_map(|(stage, blocks)| {
+            (0..blocks.blocks.len()).map(move |block| {
+                LayerGroup::new(
+                    format!("layer{}.{block}", stage + 1),
+                    [format!("stages.{stage}.blocks.{block}")],
+                )
+            })
+        });
+        std::iter::once(LayerGroup::new("stem", ["conv1"])).chain(blocks).collect()
     }
 }
 
@@ -289,47 +342,32 @@ struct Stage {
 /// A residual block: `relu(F(x) + shortcut(x))`.
 #[derive(Module, Debug)]
 struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
-    conv3: Option<Conv2d>,
-    bn3: Option<BatchNorm2d>,
-    downsample: Option<Downsample>,
-}
-
-/// The shortcut where the block changes size or channels: a strided 1×1 convolution and a norm.
-#[derive(Module, Debug)]
-struct Downsample {
-    conv: Conv2d,
-    norm: BatchNorm2d,
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    conv3: Option<ConvNorm>,
+    /// Where the block changes size or channels: a strided 1×1 convolution.
+    downsample: Option<ConvNorm>,
 }
 
 impl Block {
     fn new(kind: BlockKind, channels_in: usize, width: usize, stride: usize, device: &Device) -> Self {
         let channels_out = width * kind.expansion();
-        let norm = |channels| BatchNorm2d::new(channels, device);
-        let downsample = (stride != 1 || channels_in != channels_out).then(|| Downsample {
-            conv: Conv2d::new(channels_in, channels_out, 1, stride, device),
-            norm: norm(channels_out),
-        });
+        let conv = |channels_in, channels_out, kernel, stride| {
+            ConvNorm::new(Conv2d::new(channels_in, channels_out, kernel, stride, device), device)
+        };
+        let downsample =
+            (stride != 1 || channels_in != channels_out).then(|| conv(channels_in, channels_out, 1, stride));
         match kind {
             BlockKind::Basic => Self {
-                conv1: Conv2d::new(channels_in, width, 3, stride, device),
-                bn1: norm(width),
-                conv2: Conv2d::new(width, width, 3, 1, device),
-                bn2: norm(width),
+                conv1: conv(channels_in, width, 3, stride),
+                conv2: conv(width, width, 3, 1),
                 conv3: None,
-                bn3: None,
                 downsample,
             },
             BlockKind::Bottleneck => Self {
-                conv1: Conv2d::new(channels_in, width, 1, 1, device),
-                bn1: norm(width),
-                conv2: Conv2d::new(width, width, 3, stride, device),
-                bn2: norm(width),
-                conv3: Some(Conv2d::new(width, channels_out, 1, 1, device)),
-                bn3: Some(norm(channels_out)),
+                conv1: conv(channels_in, width, 1, 1),
+                conv2: conv(width, width, 3, stride),
+                conv3: Some(conv(width, channels_out, 1, 1)),
                 downsample,
             },
         }
@@ -338,13 +376,30 @@ impl Block {
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
             None => map.clone(),
-            Some(downsample) => downsample.norm.forward(downsample.conv.forward(map.clone())),
+            Some(downsample) => downsample.forward(map.clone()),
         };
-        let map = relu(self.bn1.forward(self.conv1.forward(map)));
-        let mut map = self.bn2.forward(self.conv2.forward(map));
-        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
-            map = bn3.forward(conv3.forward(relu(map)));
+        let mut map = self.conv2.forward(relu(self.conv1.forward(map)));
+        if let Some(conv3) = &self.conv3 {
+            map = conv3.forward(relu(map));
         }
         relu(map + shortcut)
+    }
+
+    fn fold(self) -> Self {
+        Self {
+            conv1: self.conv1.fold(),
+            conv2: self.conv2.fold(),
+            conv3: self.conv3.map(ConvNorm::fold),
+            downsample: self.downsample.map(ConvNorm::fold),
+        }
+    }
+
+    fn macs(&self, image: [usize; 2]) -> (u64, [usize; 2]) {
+        let shortcut = self.downsample.as_ref().map_or(0, |downsample| downsample.macs(image).0);
+        let chain = [Some(&self.conv1), Some(&self.conv2), self.conv3.as_ref()];
+        chain.into_iter().flatten().fold((shortcut, image), |(total, size), conv| {
+            let (macs, size) = conv.macs(size);
+            (total + macs, size)
+        })
     }
 }

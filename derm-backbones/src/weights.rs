@@ -5,17 +5,21 @@
 //! beside running statistics, so that `load_state_dict(strict=True)` takes it. Loading is strict: a key that is
 //! missing, unused or of another shape is an error that lists all of them, and nothing is loaded then.
 
+mod layout;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{DType, TensorData};
 use derm_core::{FileError, atomic};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
+use self::layout::{Layout, Reader, Writer};
+use crate::module_path::ModulePath;
 use crate::parameter_count::RUNNING_VAR;
-use crate::{Error, PublishedKeys, ShapeMismatch};
+use crate::{Error, Naming, PublishedKeys, ShapeMismatch};
 
 /// torch's count of training batches, an I64 scalar beside running statistics. It has no effect on the network
 /// (only on a cumulative average, which none here uses), so it is written as 0 and may be absent in a file.
@@ -30,26 +34,40 @@ pub struct LoadReport {
     pub counters: Vec<String>,
 }
 
-/// The published keys of a module with their shapes, in the module's order, counters included.
+/// The published keys of a module with their shapes under this naming, in the module's order, counters included.
 ///
 /// # Errors
-/// [`Error::DuplicateKey`] and [`Error::Parameter`] for a module that has no such file.
-pub fn published_shapes<M: Module + PublishedKeys>(module: &M) -> Result<Vec<(String, Vec<usize>)>, Error> {
-    let layout = Layout::of(module)?;
-    let entries = layout.0.iter().flat_map(|entry| {
-        let counter = counter_of(&entry.key).map(|key| (key, Vec::new()));
-        std::iter::once((entry.key.clone(), entry.shape.clone())).chain(counter)
-    });
-    Ok(entries.collect())
+/// [`Error::DuplicateKey`], [`Error::Folded`] and [`Error::Parameter`] for a module that has no such file.
+pub fn published_shapes<M: Module + PublishedKeys>(
+    module: &M,
+    naming: Naming,
+) -> Result<Vec<(String, Vec<usize>)>, Error> {
+    let mut shapes = Vec::new();
+    for entry in Layout::of(module, naming)?.0 {
+        let shape = entry.published.shape(&entry.shape);
+        for key in entry.published.keys() {
+            shapes.push((key.clone(), shape.clone()));
+            shapes.extend(counter_of(key).map(|counter| (counter, Vec::new())));
+        }
+    }
+    Ok(shapes)
 }
 
 /// The module's weights as the bytes of a safetensors file. The same weights give the same bytes.
 ///
 /// # Errors
-/// [`Error::DuplicateKey`] and [`Error::Parameter`] for a module that has no such file,
+/// [`Error::DuplicateKey`], [`Error::Folded`] and [`Error::Parameter`] for a module that has no such file,
 /// [`Error::NotSafetensors`] where the bytes cannot be put together.
 pub fn to_safetensors<M: Module + PublishedKeys>(module: &M) -> Result<Vec<u8>, Error> {
-    let layout = Layout::of(module)?;
+    to_safetensors_as(module, default_naming(module))
+}
+
+/// As [`to_safetensors`] under another of the module's namings.
+///
+/// # Errors
+/// As [`to_safetensors`].
+pub fn to_safetensors_as<M: Module + PublishedKeys>(module: &M, naming: Naming) -> Result<Vec<u8>, Error> {
+    let layout = Layout::of(module, naming)?;
     // `valid` brings running statistics up to date, and leaves the graph behind.
     let mut reader = Reader::default();
     module.valid().visit(&mut reader);
@@ -58,16 +76,26 @@ pub fn to_safetensors<M: Module + PublishedKeys>(module: &M) -> Result<Vec<u8>, 
         let Some(values) = reader.values.remove(&entry.path) else { continue };
         let values =
             if entry.transposed { transpose(&values, entry.shape[1], entry.shape[0]) } else { values };
-        if let Some(key) = counter_of(&entry.key) {
-            tensors.push((key, Stored { dtype: Dtype::I64, shape: Vec::new(), bytes: vec![0; 8] }));
+        let shape = entry.published.shape(&entry.shape);
+        let size = values.len() / entry.published.keys().len();
+        for (part, key) in entry.published.keys().iter().enumerate() {
+            if let Some(counter) = counter_of(key) {
+                tensors.push((counter, Stored { dtype: Dtype::I64, shape: Vec::new(), bytes: vec![0; 8] }));
+            }
+            let values = &values[part * size..(part + 1) * size];
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((key.clone(), Stored { dtype: Dtype::F32, shape: shape.clone(), bytes }));
         }
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((entry.key, Stored { dtype: Dtype::F32, shape: entry.shape, bytes }));
     }
     // transformers refuses a file that does not say which framework's layout it has
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(tensors, Some(metadata))
         .map_err(|error| Error::NotSafetensors { origin: MEMORY.to_owned(), reason: error.to_string() })
+}
+
+/// The naming that is written.
+fn default_naming<M: PublishedKeys>(module: &M) -> Naming {
+    module.namings().first().copied().unwrap_or(Naming::Paths)
 }
 
 /// Writes the module's weights to a safetensors file; the file appears whole or not at all.
@@ -125,42 +153,71 @@ pub fn from_safetensors<M: Module + PublishedKeys>(
 const MEMORY: &str = "memory";
 
 fn load<M: Module + PublishedKeys>(module: M, bytes: &[u8], origin: &str) -> Result<(M, LoadReport), Error> {
-    let layout = Layout::of(&module)?;
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| Error::NotSafetensors { origin: origin.to_owned(), reason: error.to_string() })?;
     let mut in_file: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let layout = best_layout(&module, &in_file)?;
     let (mut missing, mut reshaped, mut counters) = (Vec::new(), Vec::new(), Vec::new());
+    let mut loaded = Vec::new();
     let mut found = Vec::with_capacity(layout.0.len());
     for entry in &layout.0 {
-        if let Some(counter) = counter_of(&entry.key)
-            && in_file.remove(&counter).is_some()
-        {
-            counters.push(counter);
+        let shape = entry.published.shape(&entry.shape);
+        let mut parts = Vec::with_capacity(entry.published.keys().len());
+        for key in entry.published.keys() {
+            if let Some(counter) = counter_of(key)
+                && in_file.remove(&counter).is_some()
+            {
+                counters.push(counter);
+            }
+            match in_file.remove(key) {
+                None => missing.push(key.clone()),
+                Some(view) if view.shape() != shape => reshaped.push(ShapeMismatch {
+                    key: key.clone(),
+                    expected: shape.clone(),
+                    found: view.shape().to_vec(),
+                }),
+                Some(view) => parts.push((key.clone(), view)),
+            }
         }
-        match in_file.remove(&entry.key) {
-            None => missing.push(entry.key.clone()),
-            Some(view) if view.shape() != entry.shape => reshaped.push(ShapeMismatch {
-                key: entry.key.clone(),
-                expected: entry.shape.clone(),
-                found: view.shape().to_vec(),
-            }),
-            Some(view) => found.push((entry, view)),
-        }
+        found.push((entry, parts));
     }
     if !(missing.is_empty() && reshaped.is_empty() && in_file.is_empty()) {
         let unused = in_file.into_keys().collect();
         return Err(Error::Keys { origin: origin.to_owned(), missing, unused, reshaped });
     }
     let mut values = HashMap::with_capacity(found.len());
-    for (entry, view) in found {
-        let floats = floats(&entry.key, &view, origin)?;
+    for (entry, parts) in found {
+        let mut floats = Vec::with_capacity(entry.shape.iter().product());
+        for (key, view) in parts {
+            floats.extend(floats_of(&key, &view, origin)?);
+            loaded.push(key);
+        }
         let floats =
             if entry.transposed { transpose(&floats, entry.shape[0], entry.shape[1]) } else { floats };
         values.insert(entry.path.clone(), floats);
     }
-    let loaded = layout.0.into_iter().map(|entry| entry.key).collect();
     let module = module.map(&mut Writer { path: ModulePath::default(), values });
     Ok((module, LoadReport { loaded, counters }))
+}
+
+/// The layout under the naming of which the file holds most keys; among equals the earlier one.
+fn best_layout<M: Module + PublishedKeys>(
+    module: &M,
+    in_file: &BTreeMap<String, TensorView<'_>>,
+) -> Result<Layout, Error> {
+    let mut best: Option<(usize, Layout)> = None;
+    for naming in module.namings() {
+        let layout = Layout::of(module, *naming)?;
+        let keys = layout.0.iter().flat_map(|entry| entry.published.keys());
+        let hits = keys.filter(|key| in_file.contains_key(*key)).count();
+        if best.as_ref().is_none_or(|(most, _)| hits > *most) {
+            best = Some((hits, layout));
+        }
+    }
+    match best {
+        Some((_, layout)) => Ok(layout),
+        None => Layout::of(module, Naming::Paths),
+    }
 }
 
 /// The counter's key beside the key of a running variance.
@@ -169,7 +226,7 @@ fn counter_of(key: &str) -> Option<String> {
 }
 
 /// A file tensor as f32.
-fn floats(key: &str, view: &TensorView<'_>, origin: &str) -> Result<Vec<f32>, Error> {
+fn floats_of(key: &str, view: &TensorView<'_>, origin: &str) -> Result<Vec<f32>, Error> {
     let dtype = match view.dtype() {
         Dtype::F64 => DType::F64,
         Dtype::F32 => DType::F32,
@@ -222,142 +279,5 @@ impl View for Stored {
 
     fn data_len(&self) -> usize {
         self.bytes.len()
-    }
-}
-
-/// Where a visitor stands in a module. Enum variants are no part of a path.
-#[derive(Default)]
-struct ModulePath(Vec<(String, String)>);
-
-impl ModulePath {
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.push((name.to_owned(), container.to_owned()));
-    }
-
-    fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    fn path(&self) -> String {
-        let names = self.0.iter().filter(|(_, container)| !container.starts_with("Enum:"));
-        names.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".")
-    }
-
-    /// Burn keeps linear weights as [in, out], torch as [out, in].
-    fn is_linear_weight(&self) -> bool {
-        matches!(self.0.last(), Some((name, container)) if name == "weight" && container == "Struct:Linear")
-    }
-}
-
-/// One float parameter: its path, its published key and its shape in the file.
-struct Entry {
-    path: String,
-    key: String,
-    shape: Vec<usize>,
-    transposed: bool,
-}
-
-/// All float parameters of a module, in its order.
-struct Layout(Vec<Entry>);
-
-impl Layout {
-    fn of<M: Module + PublishedKeys>(module: &M) -> Result<Self, Error> {
-        let mut surveyor = Surveyor::default();
-        module.visit(&mut surveyor);
-        if let Some(path) = surveyor.unsupported {
-            return Err(Error::Parameter { path });
-        }
-        let mut owners: HashMap<String, String> = HashMap::new();
-        for entry in &mut surveyor.entries {
-            entry.key = module.published_key(&entry.path);
-            if let Some(first) = owners.insert(entry.key.clone(), entry.path.clone()) {
-                return Err(Error::DuplicateKey {
-                    key: entry.key.clone(),
-                    first,
-                    second: entry.path.clone(),
-                });
-            }
-        }
-        Ok(Self(surveyor.entries))
-    }
-}
-
-#[derive(Default)]
-struct Surveyor {
-    path: ModulePath,
-    entries: Vec<Entry>,
-    unsupported: Option<String>,
-}
-
-impl ModuleVisitor for Surveyor {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let mut shape: Vec<usize> = param.lazy_shape().to_vec();
-        let transposed = D == 2 && self.path.is_linear_weight();
-        if transposed {
-            shape.reverse();
-        }
-        self.entries.push(Entry { path: self.path.path(), key: String::new(), shape, transposed });
-    }
-
-    fn visit_int<const D: usize>(&mut self, _param: &Param<Tensor<D, Int>>) {
-        self.unsupported.get_or_insert_with(|| self.path.path());
-    }
-
-    fn visit_bool<const D: usize>(&mut self, _param: &Param<Tensor<D, Bool>>) {
-        self.unsupported.get_or_insert_with(|| self.path.path());
-    }
-}
-
-/// Takes every float parameter to the host.
-#[derive(Default)]
-struct Reader {
-    path: ModulePath,
-    values: HashMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values = param.val().into_data().iter::<f32>().collect();
-        self.values.insert(self.path.path(), values);
-    }
-}
-
-/// Puts host values into every float parameter.
-struct Writer {
-    path: ModulePath,
-    values: HashMap<String, Vec<f32>>,
-}
-
-impl ModuleMapper for Writer {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(values) = self.values.remove(&self.path.path()) else { return param };
-        let data = TensorData::new(values, param.lazy_shape());
-        let tensor = Tensor::from_data(data, &param.lazy_device());
-        let id = param.id;
-        param.transform_for_load(tensor, id)
     }
 }

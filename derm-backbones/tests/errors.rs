@@ -4,7 +4,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use derm_backbones::{
-    BackboneConfig, BlockKind, ClassifierConfig, Error, HeadConfig, PublishedKeys,
+    BackboneConfig, BlockKind, ClassifierConfig, Error, HeadConfig, Naming, Published, PublishedKeys,
     QuestionnaireEncoderConfig, ResNetConfig, ShapeMismatch, Stem, weights,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -210,8 +210,8 @@ struct Odd {
 }
 
 impl PublishedKeys for Odd {
-    fn published_key(&self, path: &str) -> String {
-        if self.counter.is_some() { path.to_owned() } else { "same".to_owned() }
+    fn published(&self, path: &str, _naming: Naming) -> Published {
+        Published::key(if self.counter.is_some() { path } else { "same" })
     }
 }
 

@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use derm_backbones::{
-    BackboneConfig, BatchNorm2d, BlockKind, Classifier, ClassifierConfig, HeadConfig, PublishedKeys,
+    BackboneConfig, BatchNorm2d, BlockKind, Classifier, ClassifierConfig, HeadConfig, Naming, PublishedKeys,
     QuestionnaireEncoderConfig, ResNetConfig, Stem, count_parameters, weights,
 };
 use derm_core::{Backbone, BackboneSpec, Features, ImageInput, Taps};
@@ -85,7 +85,7 @@ proptest! {
         let (copy, report) = weights::from_safetensors(config.init(&device).unwrap(), &bytes).unwrap();
         prop_assert_eq!(weights::to_safetensors(&copy).unwrap(), bytes);
         prop_assert_eq!(
-            report.loaded.len() + report.counters.len(), weights::published_shapes(&network).unwrap().len());
+            report.loaded.len() + report.counters.len(), weights::published_shapes(&network, network.namings()[0]).unwrap().len());
         let again = copy.forward_features(pixels(2, side, &device), &taps);
         prop_assert_eq!(host(again.pooled), host(features.pooled));
     }
@@ -212,7 +212,7 @@ impl Backbone for Foreign {
     fn forward_features(&self, images: Tensor<4>, _taps: &Taps) -> Features {
         let [batch, channels, height, width] = images.dims();
         let means = images.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2);
-        Features { pooled: self.mix.forward(means), maps: Vec::new() }
+        Features::new(self.mix.forward(means))
     }
 
     fn spec(&self) -> &BackboneSpec {
@@ -221,7 +221,7 @@ impl Backbone for Foreign {
 }
 
 impl PublishedKeys for Foreign {
-    fn published_head(&self) -> &'static str {
+    fn published_head(&self, _naming: Naming) -> &'static str {
         "classifier"
     }
 }
@@ -232,15 +232,10 @@ fn a_foreign_network_takes_the_same_head_and_file() {
     let input: ImageInput = ResNetConfig::resnet18(Stem::Conv3x3).spec().unwrap().input;
     let foreign = || Foreign {
         mix: burn::nn::LinearConfig::new(3, 6).init(&device),
-        spec: BackboneSpec {
-            architecture: "colour_mean".to_owned(),
-            embedding: 6,
-            stages: Vec::new(),
-            input,
-        },
+        spec: BackboneSpec::new("colour_mean", 6, Vec::new(), input),
     };
     let model = HeadConfig::new(4).init(foreign(), &device).unwrap();
-    let shapes = weights::published_shapes(&model).unwrap();
+    let shapes = weights::published_shapes(&model, model.namings()[0]).unwrap();
     let expected = [("mix.weight", vec![6, 3]), ("mix.bias", vec![6]), ("classifier.weight", vec![4, 6])];
     for (got, expected) in shapes.iter().zip(expected) {
         assert_eq!((got.0.as_str(), &got.1), (expected.0, &expected.1));
@@ -258,7 +253,11 @@ fn the_questionnaire_stands_beside_the_published_keys() {
     let device = Device::default();
     let keys = |questionnaire| -> Vec<String> {
         let model = small(questionnaire).init(&device).unwrap();
-        weights::published_shapes(&model).unwrap().into_iter().map(|(key, _)| key).collect()
+        weights::published_shapes(&model, model.namings()[0])
+            .unwrap()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
     };
     let plain = keys(false);
     let extra: Vec<String> = keys(true).into_iter().filter(|key| !plain.contains(key)).collect();

@@ -15,6 +15,15 @@ pub struct StageSpec {
     pub stride: usize,
 }
 
+/// A block of a transformer whose attention can be tapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttentionSpec {
+    /// The block's name, such as `blocks.11`.
+    pub name: String,
+    /// Attention heads.
+    pub heads: usize,
+}
+
 /// What a head, a fusion block or a student must know of an image encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BackboneSpec {
@@ -24,27 +33,57 @@ pub struct BackboneSpec {
     pub embedding: usize,
     /// The stages that can be tapped, in forward order.
     pub stages: Vec<StageSpec>,
+    /// The blocks whose attention can be tapped, in forward order; none in a convolutional network.
+    #[serde(default)]
+    pub attention: Vec<AttentionSpec>,
+    /// Whether it has a distillation token beside the pooled features, as distilled `DeiT`s do.
+    #[serde(default)]
+    pub distillation: bool,
     /// The image it expects.
     pub input: ImageInput,
 }
 
 impl BackboneSpec {
+    /// A network without attention and without distillation token.
+    pub fn new(
+        architecture: impl Into<String>,
+        embedding: usize,
+        stages: Vec<StageSpec>,
+        input: ImageInput,
+    ) -> Self {
+        let architecture = architecture.into();
+        Self { architecture, embedding, stages, attention: Vec::new(), distillation: false, input }
+    }
+
     /// The stage of that name.
     pub fn stage(&self, name: &str) -> Option<&StageSpec> {
         self.stages.iter().find(|stage| stage.name == name)
     }
 
-    /// Checks that the encoder has every stage that `taps` names.
+    /// Checks that the encoder has every stage and every attention block that `taps` names.
     ///
     /// # Errors
     /// [`TapError`] with the name that it lacks and those that it has.
     pub fn check(&self, taps: &Taps) -> Result<(), TapError> {
-        match taps.names.iter().find(|name| self.stage(name).is_none()) {
+        let stages = self.stages.iter().map(|stage| &stage.name);
+        let attention = self.attention.iter().map(|block| &block.name);
+        self.find("stage", stages, &taps.names)?;
+        self.find("attention of", attention, &taps.attention)
+    }
+
+    fn find<'a>(
+        &self,
+        kind: &'static str,
+        known: impl Iterator<Item = &'a String> + Clone,
+        wanted: &[String],
+    ) -> Result<(), TapError> {
+        match wanted.iter().find(|name| !known.clone().any(|known| known == *name)) {
             None => Ok(()),
             Some(missing) => Err(TapError {
                 architecture: self.architecture.clone(),
+                kind,
                 tap: missing.clone(),
-                stages: self.stages.iter().map(|stage| stage.name.clone()).collect(),
+                known: known.cloned().collect(),
             }),
         }
     }
@@ -52,20 +91,23 @@ impl BackboneSpec {
 
 /// A tap that an encoder does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{architecture} has no stage `{tap}`; it has {stages:?}")]
+#[error("{architecture} has no {kind} `{tap}`; it has {known:?}")]
 pub struct TapError {
     /// The encoder.
     pub architecture: String,
-    /// The stage that was asked for.
+    /// What was asked for: `stage` or `attention of`.
+    pub kind: &'static str,
+    /// The name that was asked for.
     pub tap: String,
-    /// The stages that exist.
-    pub stages: Vec<String>,
+    /// The names that exist.
+    pub known: Vec<String>,
 }
 
-/// The stages whose feature maps a forward pass shall keep.
+/// The stages whose feature maps, and the blocks whose attention, a forward pass shall keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taps {
     names: Vec<String>,
+    attention: Vec<String>,
 }
 
 impl Taps {
@@ -77,7 +119,20 @@ impl Taps {
     /// The stages of these names. Check them once with [`BackboneSpec::check`]: a forward pass passes over
     /// names that it does not know.
     pub fn stages<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self { names: names.into_iter().map(Into::into).collect() }
+        Self { names: names.into_iter().map(Into::into).collect(), attention: Vec::new() }
+    }
+
+    /// The attention of these blocks too. It is computed once more for each of them, because the fast forward
+    /// pass never holds it.
+    #[must_use]
+    pub fn with_attention<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.attention.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether the attention of block `name` is asked for.
+    pub fn contains_attention(&self, name: &str) -> bool {
+        self.attention.iter().any(|known| known == name)
     }
 
     /// Whether the stage `name` is asked for.
@@ -91,16 +146,31 @@ impl Taps {
     }
 }
 
-/// What an image encoder gives: pooled features and the feature maps that were asked for.
+/// What an image encoder gives: pooled features and what else was asked for.
 #[derive(Debug, Clone)]
 pub struct Features {
     /// Pooled features, shape [B, D].
     pub pooled: Tensor<2>,
     /// Name and feature map [B, C, H, W] of each tapped stage, in forward order.
     pub maps: Vec<(String, Tensor<4>)>,
+    /// Name and attention [B, heads, T, T] of each tapped block, in forward order: row q holds how much token q
+    /// takes from each token, and sums to 1.
+    pub attention: Vec<(String, Tensor<4>)>,
+    /// The distillation token [B, D] of a distilled `DeiT`, which a second head reads.
+    pub distillation: Option<Tensor<2>>,
 }
 
 impl Features {
+    /// Pooled features [B, D] and nothing else.
+    pub fn new(pooled: Tensor<2>) -> Self {
+        Self { pooled, maps: Vec::new(), attention: Vec::new(), distillation: None }
+    }
+
+    /// The attention [B, heads, T, T] of block `name`, if it was tapped.
+    pub fn attention(&self, name: &str) -> Option<&Tensor<4>> {
+        self.attention.iter().find(|(known, _)| known == name).map(|(_, map)| map)
+    }
+
     /// The feature map [B, C, H, W] of stage `name`, if it was tapped.
     pub fn map(&self, name: &str) -> Option<&Tensor<4>> {
         self.maps.iter().find(|(known, _)| known == name).map(|(_, map)| map)
@@ -120,4 +190,14 @@ pub trait Backbone: Module + ModuleDisplay {
 
     /// What this encoder is.
     fn spec(&self) -> &BackboneSpec;
+
+    /// The form for inference: batch norms folded into the convolutions before them. The outputs are the same up
+    /// to rounding; the result neither trains nor saves. A network without batch norms stays as it is.
+    #[must_use]
+    fn fold_batch_norm(self) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
 }

@@ -31,7 +31,7 @@ pub use probabilities::{Probabilities, ROW_SUM_TOLERANCE};
 pub use role::{Calibration, Role, SplitRole, Test, Train, Validation};
 
 #[cfg(feature = "burn")]
-pub use backbone::{Backbone, BackboneSpec, Features, StageSpec, TapError, Taps};
+pub use backbone::{AttentionSpec, Backbone, BackboneSpec, Features, StageSpec, TapError, Taps};
 #[cfg(feature = "burn")]
 pub use criterion::Criterion;
 #[cfg(feature = "burn")]

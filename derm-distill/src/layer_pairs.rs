@@ -39,18 +39,15 @@ impl LayerPairs {
     /// use derm_core::{BackboneSpec, ImageInput, Interpolation, Normalization, StageSpec};
     /// use derm_distill::LayerPairs;
     ///
-    /// let spec = |stages: &[(&str, usize)]| BackboneSpec {
-    ///     architecture: "network".to_owned(),
-    ///     embedding: 8,
-    ///     stages: stages.iter()
-    ///         .map(|&(name, stride)| StageSpec { name: name.to_owned(), channels: 8, stride })
-    ///         .collect(),
-    ///     input: ImageInput {
-    ///         size: 64,
-    ///         normalization: Normalization::HALF,
-    ///         interpolation: Interpolation::Bilinear,
-    ///         crop_pct: 1.0,
-    ///     },
+    /// let input = ImageInput {
+    ///     size: 64,
+    ///     normalization: Normalization::HALF,
+    ///     interpolation: Interpolation::Bilinear,
+    ///     crop_pct: 1.0,
+    /// };
+    /// let spec = |stages: &[(&str, usize)]| {
+    ///     let stages = stages.iter().map(|&(name, stride)| StageSpec { name: name.to_owned(), channels: 8, stride });
+    ///     BackboneSpec::new("network", 8, stages.collect(), input)
     /// };
     /// let student = spec(&[("a", 2), ("b", 4)]);
     /// let teacher = spec(&[("x", 4), ("y", 4), ("z", 8)]);

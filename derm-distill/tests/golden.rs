@@ -86,24 +86,20 @@ fn attention(case: &Case) -> AttentionConfig {
 fn spec(case: &Case, prefix: &str) -> BackboneSpec {
     let maps = case.input_names().filter(|key| key.starts_with(prefix) && *key != format!("{prefix}logits"));
     let stage = |key: &str| StageSpec { name: key.to_owned(), channels: case.input(key).shape[1], stride: 1 };
-    BackboneSpec {
-        architecture: prefix.to_owned(),
-        embedding: 1,
-        stages: maps.map(stage).collect(),
-        input: ImageInput {
-            size: 1,
-            normalization: Normalization::HALF,
-            interpolation: Interpolation::Bilinear,
-            crop_pct: 1.0,
-        },
-    }
+    let input = ImageInput {
+        size: 1,
+        normalization: Normalization::HALF,
+        interpolation: Interpolation::Bilinear,
+        crop_pct: 1.0,
+    };
+    BackboneSpec::new(prefix, 1, maps.map(stage).collect(), input)
 }
 
 fn output(case: &Case, prefix: &str, spec: &BackboneSpec) -> NetworkOutput {
     let maps = spec.stages.iter().map(|stage| (stage.name.clone(), float(case, &stage.name).require_grad()));
     NetworkOutput {
         logits: float(case, &format!("{prefix}logits")).require_grad(),
-        features: Features { pooled: Tensor::zeros([1, 1], &device()), maps: maps.collect() },
+        features: Features { maps: maps.collect(), ..Features::new(Tensor::zeros([1, 1], &device())) },
     }
 }
 

@@ -55,15 +55,22 @@ impl BatchNorm2d {
         }
     }
 
-    /// `x · s + t` with `s = γ / √(σ² + ε)` and `t = β − μ s`: two passes over the images instead of four.
+    /// Two passes over the images instead of four.
     fn forward_running(&self, images: Tensor<4>) -> Tensor<4> {
-        let device = images.device();
-        let mean = self.running_mean.value().to_device(&device);
-        let variance = self.running_var.value().to_device(&device);
-        let scale = self.weight.val() / (variance + EPSILON).sqrt();
-        let shift = self.bias.val() - mean * scale.clone();
+        let (scale, shift) = self.affine();
         let channels = scale.dims()[0];
         images * scale.reshape([1, channels, 1, 1]) + shift.reshape([1, channels, 1, 1])
+    }
+
+    /// The layer with its running statistics as `x · s + t`: `s = γ / √(σ² + ε)` and `t = β − μ s`, both [C].
+    pub(crate) fn affine(&self) -> (Tensor<1>, Tensor<1>) {
+        let weight = self.weight.val();
+        let device = weight.device();
+        let mean = self.running_mean.value().to_device(&device);
+        let variance = self.running_var.value().to_device(&device);
+        let scale = weight / (variance + EPSILON).sqrt();
+        let shift = self.bias.val() - mean * scale.clone();
+        (scale, shift)
     }
 
     fn forward_train(&self, images: Tensor<4>) -> Tensor<4> {

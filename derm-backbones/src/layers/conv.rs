@@ -10,7 +10,7 @@ const FEW_CHANNELS: usize = 4;
 /// No more numbers than this (256 MiB of f32) in a matrix of windows.
 const MOST_NUMBERS: usize = 1 << 26;
 
-/// A square, bias-free convolution with zero padding of half its kernel, as residual networks use it.
+/// A convolution with a square kernel: zero padding of half the kernel, or none for patches.
 ///
 /// What it computes is `burn::tensor::module::conv2d`. In training some shapes are computed as one matrix
 /// product over windows instead, because Burn gets the gradient of the weights by another convolution whose
@@ -20,11 +20,15 @@ const MOST_NUMBERS: usize = 1 << 26;
 #[derive(Module, Debug)]
 pub(crate) struct Conv2d {
     weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
     stride: usize,
+    padding: usize,
+    groups: usize,
 }
 
 impl Conv2d {
-    /// A convolution with torchvision's initial weights: Kaiming-normal over the fan out with gain √2.
+    /// A convolution without bias that keeps ⌈size / stride⌉, with torchvision's initial weights:
+    /// Kaiming-normal over the fan out with gain √2.
     pub(crate) fn new(
         channels_in: usize,
         channels_out: usize,
@@ -32,17 +36,78 @@ impl Conv2d {
         stride: usize,
         device: &Device,
     ) -> Self {
-        let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true };
-        let area = kernel * kernel;
-        let shape = [channels_out, channels_in, kernel, kernel];
-        let weight =
-            initializer.init_with(shape, Some(channels_in * area), Some(channels_out * area), device);
-        Self { weight, stride }
+        Self::grouped(channels_in, channels_out, kernel, stride, 1, device)
     }
 
-    /// [B, C, H, W] → [B, C', ⌈H / stride⌉, ⌈W / stride⌉].
+    /// Every channel convolved by itself; else as [`Conv2d::new`].
+    pub(crate) fn depthwise(channels: usize, kernel: usize, stride: usize, device: &Device) -> Self {
+        Self::grouped(channels, channels, kernel, stride, channels, device)
+    }
+
+    /// Patches side by side, each a linear map: the stride is the kernel, no padding, with bias.
+    pub(crate) fn patches(channels_in: usize, channels_out: usize, kernel: usize, device: &Device) -> Self {
+        let conv = Self::grouped(channels_in, channels_out, kernel, kernel, 1, device).with_bias(device);
+        Self { padding: 0, ..conv }
+    }
+
+    fn grouped(
+        channels_in: usize,
+        channels_out: usize,
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        device: &Device,
+    ) -> Self {
+        let initializer = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: true };
+        let area = kernel * kernel;
+        let shape = [channels_out, channels_in / groups, kernel, kernel];
+        let fan_in = channels_in / groups * area;
+        let weight = initializer.init_with(shape, Some(fan_in), Some(channels_out / groups * area), device);
+        Self { weight, bias: None, stride, padding: kernel / 2, groups }
+    }
+
+    /// With a bias, 0 at the start.
+    pub(crate) fn with_bias(self, device: &Device) -> Self {
+        let bias = Initializer::Zeros.init([self.channels_out()], device);
+        Self { bias: Some(bias), ..self }
+    }
+
+    /// [B, C, H, W] → [B, C', ⌈H / stride⌉, ⌈W / stride⌉], for patches ⌊H / stride⌋.
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        convolve(images, self.weight.val(), self.stride)
+        self.forward_with_bias(images, self.bias.as_ref().map(Param::val))
+    }
+
+    /// As [`Conv2d::forward`] with another bias [C'] or none.
+    pub(crate) fn forward_with_bias(&self, images: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+        let weight = self.weight.val();
+        let [_, _, kernel, _] = weight.dims();
+        if self.groups > 1 || self.padding != kernel / 2 {
+            let padding = [self.padding, self.padding];
+            let options = ConvOptions::new([self.stride, self.stride], padding, [1, 1], self.groups);
+            conv2d(images, weight, bias, options)
+        } else {
+            convolve(images, weight, bias, self.stride)
+        }
+    }
+
+    /// The same convolution with every output channel times `scale` [C'], not for training.
+    pub(crate) fn scaled(self, scale: Tensor<1>) -> Self {
+        let channels = self.channels_out();
+        let weight = self.weight.val() * scale.reshape([channels, 1, 1, 1]);
+        Self { weight: Param::from_tensor(weight).set_require_grad(false), ..self }
+    }
+
+    /// Output channels C'.
+    pub(crate) fn channels_out(&self) -> usize {
+        let [channels, _, _, _] = self.weight.lazy_shape().dims();
+        channels
+    }
+
+    /// Multiply-accumulates of one image of [height, width] pixels, and the size after it.
+    pub(crate) fn macs(&self, image: [usize; 2]) -> (u64, [usize; 2]) {
+        let [out, channels, kernel, _] = self.weight.lazy_shape().dims();
+        let size = image.map(|side| (side + 2 * self.padding - kernel) / self.stride + 1);
+        ((size[0] * size[1] * out * channels * kernel * kernel) as u64, size)
     }
 }
 
@@ -80,19 +145,26 @@ impl Path {
     }
 }
 
-fn convolve(images: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
-    match Path::of(&images, &weight, stride) {
-        Path::Direct => direct(images, weight, stride),
+fn convolve(images: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: usize) -> Tensor<4> {
+    let output = match Path::of(&images, &weight, stride) {
+        Path::Direct => return direct(images, weight, bias, stride),
         Path::Pointwise => pointwise(images, weight, stride),
         Path::Gathered => gathered(images, weight, stride),
         Path::Unfolded => unfolded(images, weight, stride),
+    };
+    match bias {
+        None => output,
+        Some(bias) => {
+            let [channels] = bias.dims();
+            output + bias.reshape([1, channels, 1, 1])
+        }
     }
 }
 
-fn direct(images: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
+fn direct(images: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: usize) -> Tensor<4> {
     let [_, _, kernel, _] = weight.dims();
     let padding = kernel / 2;
-    conv2d(images, weight, None, ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1))
+    conv2d(images, weight, bias, ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1))
 }
 
 /// Height and width must be multiples of the stride.
@@ -218,8 +290,9 @@ mod tests {
             let images = values(shape, 37, &device).require_grad();
             let weight = values([channels_out, shape[1], kernel, kernel], 53, &device).require_grad();
             assert_eq!(Path::of(&images, &weight, stride), path, "{shape:?} {kernel} {stride}");
-            let run = |convolve: fn(Tensor<4>, Tensor<4>, usize) -> Tensor<4>| {
-                let output = convolve(images.clone(), weight.clone(), stride);
+            let bias = Tensor::<1, Int>::arange(0..channels_out as i64, &device).float();
+            let run = |convolve: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, usize) -> Tensor<4>| {
+                let output = convolve(images.clone(), weight.clone(), Some(bias.clone()), stride);
                 let factors = values(output.dims(), 29, &device);
                 let gradients = (output.clone() * factors).sum().backward();
                 (output, images.grad(&gradients), weight.grad(&gradients))

@@ -1,0 +1,72 @@
+use burn::tensor::Tensor;
+use derm_core::{Backbone, Features, Taps};
+
+/// An image encoder as a chain: each block takes what the one before gave, and stage maps, attention and pooled
+/// features are read off between them. Every encoder of this crate is one; forward passes and activation
+/// recomputation walk the same chain.
+///
+/// A state is what flows between two blocks: a feature map [B, C, H, W] in a convolutional network, tokens
+/// [B, 1, T, D] in a transformer.
+pub trait Blocks: Backbone {
+    /// Number of blocks; the first is the stem.
+    fn num_blocks(&self) -> usize;
+
+    /// Block `index` < [`Blocks::num_blocks`]. The first takes the images [B, 3, H, W].
+    fn block(&self, index: usize, state: Tensor<4>) -> Tensor<4>;
+
+    /// The block behind which the map of stage `stage` of the spec lies.
+    fn stage_block(&self, stage: usize) -> usize;
+
+    /// The feature map [B, C, H, W] in a state behind [`Blocks::stage_block`], for images of [height, width].
+    fn stage_map(&self, state: Tensor<4>, image: [usize; 2]) -> Tensor<4> {
+        let _ = image;
+        state
+    }
+
+    /// The block whose attention is entry `attention` of the spec.
+    fn attention_block(&self, attention: usize) -> usize {
+        attention
+    }
+
+    /// Attention weights [B, heads, T, T] of block `index` for the state that it is given; none where the block
+    /// has no attention.
+    fn attention(&self, index: usize, state: Tensor<4>) -> Option<Tensor<4>> {
+        let _ = (index, state);
+        None
+    }
+
+    /// What lies behind the last block: final norm and pooling.
+    fn pool(&self, state: Tensor<4>) -> Features;
+}
+
+/// The forward pass of a chain of blocks.
+pub(crate) fn forward_blocks(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
+    let spec = network.spec();
+    let [_, _, height, width] = images.dims();
+    let wanted = |names: &mut dyn Iterator<Item = (usize, bool)>| -> Vec<usize> {
+        names.filter(|(_, wanted)| *wanted).map(|(index, _)| index).collect()
+    };
+    let stages = wanted(&mut spec.stages.iter().map(|stage| taps.contains(&stage.name)).enumerate());
+    let attention =
+        wanted(&mut spec.attention.iter().map(|block| taps.contains_attention(&block.name)).enumerate());
+    let (mut maps, mut weights) = (Vec::new(), Vec::new());
+    let mut state = images;
+    for index in 0..network.num_blocks() {
+        for &entry in attention.iter().filter(|entry| network.attention_block(**entry) == index) {
+            if let Some(map) = network.attention(index, state.clone()) {
+                weights.push((spec.attention[entry].name.clone(), map));
+            }
+        }
+        state = network.block(index, state);
+        for &stage in stages.iter().filter(|stage| network.stage_block(**stage) == index) {
+            maps.push((spec.stages[stage].name.clone(), network.stage_map(state.clone(), [height, width])));
+        }
+    }
+    Features { maps, attention: weights, ..network.pool(state) }
+}
+
+/// Global average pooling: [B, C, H, W] → [B, C].
+pub(crate) fn average_pool(map: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = map.dims();
+    map.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2)
+}

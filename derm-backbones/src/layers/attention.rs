@@ -1,0 +1,106 @@
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor};
+
+use crate::Macs;
+
+/// Multi-head self-attention with one projection for queries, keys and values: `softmax(q kᵀ / √d) v` for each
+/// head of width d.
+#[derive(Module, Debug)]
+pub(crate) struct Attention {
+    /// [D, 3D]: queries, keys, values, each split into heads.
+    qkv: Linear,
+    proj: Linear,
+    /// Of the attention weights.
+    attention_dropout: Dropout,
+    dropout: Dropout,
+    heads: usize,
+}
+
+impl Attention {
+    /// `width` must be a multiple of `heads`. `attention_dropout` is of the attention weights, `dropout` of the
+    /// output.
+    pub(crate) fn new(
+        width: usize,
+        heads: usize,
+        attention_dropout: f64,
+        dropout: f64,
+        device: &Device,
+    ) -> Self {
+        Self {
+            qkv: LinearConfig::new(width, 3 * width).init(device),
+            proj: LinearConfig::new(width, width).init(device),
+            attention_dropout: DropoutConfig::new(attention_dropout).init(),
+            dropout: DropoutConfig::new(dropout).init(),
+            heads,
+        }
+    }
+
+    /// Number of heads.
+    pub(crate) fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// Tokens [B, T, D] → [B, T, D]. Where `masked` [B, T] is true, a token is hidden from all.
+    pub(crate) fn forward(&self, tokens: Tensor<3>, masked: Option<&Tensor<2, Bool>>) -> Tensor<3> {
+        let [batch, count, width] = tokens.dims();
+        let dropping = self.attention_dropout.prob > 0.0 && tokens.device().is_autodiff();
+        let [query, key, value] = self.project(tokens);
+        let mixed = if dropping {
+            let weights = weights_of(query, key, self.mask(masked, count));
+            self.attention_dropout.forward(weights).matmul(value)
+        } else {
+            let mask = self.mask(masked, count);
+            attention(query, key, value, mask, None, AttentionModuleOptions::default())
+        };
+        let mixed: Tensor<3> = mixed.swap_dims(1, 2).reshape([batch, count, width]);
+        self.dropout.forward(self.proj.forward(mixed))
+    }
+
+    /// The attention weights [B, heads, T, T] that [`Attention::forward`] mixes values by, without dropout.
+    pub(crate) fn weights(&self, tokens: Tensor<3>, masked: Option<&Tensor<2, Bool>>) -> Tensor<4> {
+        let [_, count, _] = tokens.dims();
+        let [query, key, _] = self.project(tokens);
+        weights_of(query, key, self.mask(masked, count))
+    }
+
+    /// Queries, keys and values, each [B, heads, T, d].
+    fn project(&self, tokens: Tensor<3>) -> [Tensor<4>; 3] {
+        let [batch, count, width] = tokens.dims();
+        let qkv = self.qkv.forward(tokens);
+        [0, 1, 2].map(|part| {
+            let part = qkv.clone().narrow(2, part * width, width);
+            part.reshape([batch, count, self.heads, width / self.heads]).swap_dims(1, 2)
+        })
+    }
+
+    /// [B, T] → [B, heads, T, T].
+    fn mask(&self, masked: Option<&Tensor<2, Bool>>, count: usize) -> Option<Tensor<4, Bool>> {
+        masked.map(|masked| {
+            let [batch, _] = masked.dims();
+            masked.clone().reshape([batch, 1, 1, count]).expand([batch, self.heads, count, count])
+        })
+    }
+
+    /// Multiply-accumulates for `count` tokens.
+    pub(crate) fn macs(&self, count: usize) -> Macs {
+        let [width, _] = self.qkv.weight.lazy_shape().dims();
+        Macs {
+            conv_and_linear: 4 * (count * width * width) as u64,
+            attention: 2 * (count * count * width) as u64,
+        }
+    }
+}
+
+fn weights_of(query: Tensor<4>, key: Tensor<4>, mask: Option<Tensor<4, Bool>>) -> Tensor<4> {
+    let [.., width] = query.dims();
+    let scores = (query / (width as f64).sqrt()).matmul(key.swap_dims(2, 3));
+    let scores = match mask {
+        None => scores,
+        Some(mask) => scores.mask_fill(mask, f32::NEG_INFINITY),
+    };
+    softmax(scores, 3)
+}

@@ -1,0 +1,44 @@
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+
+use super::Activation;
+
+/// A transformer's two linear layers: `W₂ · dropout(f(W₁ x))`, dropout after it too.
+#[derive(Module, Debug)]
+pub(crate) struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Mlp {
+    pub(crate) fn new(
+        width: usize,
+        hidden: usize,
+        activation: Activation,
+        dropout: f64,
+        device: &Device,
+    ) -> Self {
+        Self {
+            fc1: LinearConfig::new(width, hidden).init(device),
+            fc2: LinearConfig::new(hidden, width).init(device),
+            dropout: DropoutConfig::new(dropout).init(),
+            activation,
+        }
+    }
+
+    /// [B, T, D] → [B, T, D].
+    pub(crate) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let hidden = self.dropout.forward(self.activation.apply(self.fc1.forward(tokens)));
+        self.dropout.forward(self.fc2.forward(hidden))
+    }
+
+    /// Multiply-accumulates for `tokens` tokens.
+    pub(crate) fn macs(&self, tokens: usize) -> u64 {
+        let [width, hidden] = self.fc1.weight.lazy_shape().dims();
+        2 * (tokens * width * hidden) as u64
+    }
+}
