@@ -5,7 +5,7 @@ mod resnet;
 use derm_core::Backbone;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyBackbone, Classifier};
+use crate::{AnyBackbone, Classifier, PositionTable};
 
 /// Who published the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -144,6 +144,13 @@ pub trait PublishedKeys {
         let _ = naming;
         ""
     }
+
+    /// What the parameter at `path` holds if it is a table of position embeddings, [rows, D] with any leading
+    /// axes, which a loader may be asked to resample from a file's table of another size.
+    fn position_table(&self, path: &str) -> Option<PositionTable> {
+        let _ = path;
+        None
+    }
 }
 
 /// Rewrites a path by the first of `rules` whose pattern is its beginning. `*` stands for one segment, and each
@@ -190,6 +197,10 @@ impl PublishedKeys for AnyBackbone {
     fn published_prefix(&self, naming: Naming) -> &'static str {
         self.keys().published_prefix(naming)
     }
+
+    fn position_table(&self, path: &str) -> Option<PositionTable> {
+        self.keys().position_table(path)
+    }
 }
 
 /// The encoder's keys as published, the head under the encoder's name for it, and `questionnaire.*` beside them:
@@ -225,6 +236,10 @@ impl<B: Backbone + PublishedKeys> PublishedKeys for Classifier<B> {
 
     fn published_prefix(&self, naming: Naming) -> &'static str {
         self.backbone().published_prefix(naming)
+    }
+
+    fn position_table(&self, path: &str) -> Option<PositionTable> {
+        self.backbone().position_table(path.strip_prefix("backbone.")?)
     }
 }
 

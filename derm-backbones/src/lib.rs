@@ -10,6 +10,7 @@ mod layers;
 mod macs;
 mod module_path;
 mod parameter_count;
+mod position_embedding;
 mod questionnaire;
 mod resnet;
 pub mod weights;
@@ -23,5 +24,6 @@ pub use layer_groups::{LayerGroup, LayerGroups, LayerRate, freeze_layers, layer_
 pub use layers::BatchNorm2d;
 pub use macs::{CountMacs, Macs};
 pub use parameter_count::{ParameterCount, count_parameters};
+pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
 pub use questionnaire::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};

@@ -8,16 +8,19 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use derm_backbones::{
-    AnyBackbone, BackboneConfig, ClassifierConfig, CountMacs, HeadConfig, Macs, Naming, count_parameters,
-    weights,
+    AnyBackbone, BackboneConfig, ClassifierConfig, CountMacs, HeadConfig, Macs, Naming, PositionResampling,
+    PositionTable, count_parameters, resample_positions, weights,
 };
 use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde_json::Value;
 
-use kit::{checkpoint, compare, files, input, keys, row, usize_of};
+use kit::{checkpoint, compare, files, input, keys, row, shape_of, usize_of, values};
 
 /// Files of the kit that this test does not run: the text encoders (`tests/text.rs`).
 const ELSEWHERE: &[&str] = &["hf__bert_base_cased_clinical", "hf__distilbert_base", "hf__minilm_l6_h384"];
+
+/// The file of the kit that is no network: resampled tables of position embeddings.
+const POSITIONS: &str = "position_interpolation";
 
 /// Not built yet.
 const NOT_YET: &[&str] = &[
@@ -33,7 +36,6 @@ const NOT_YET: &[&str] = &[
     "hf__siglip",
     "hf__vit",
     "hf__convnextv2",
-    "position_interpolation",
 ];
 
 /// A network of the kit.
@@ -69,7 +71,9 @@ const ON_NDARRAY: &[&str] = &["medmnist__resnet18_28"];
 
 fn covered(part: &str) -> impl Iterator<Item = (String, Value)> {
     let (skipped, covered): (Vec<_>, Vec<_>) = files(part).into_iter().partition(|(name, _)| {
-        ELSEWHERE.contains(&name.as_str()) || NOT_YET.iter().any(|family| name.starts_with(family))
+        ELSEWHERE.contains(&name.as_str())
+            || name == POSITIONS
+            || NOT_YET.iter().any(|family| name.starts_with(family))
     });
     println!("{part}: not run here {:?}", skipped.iter().map(|(name, _)| name).collect::<Vec<_>>());
     assert!(!covered.is_empty());
@@ -268,5 +272,42 @@ fn check_case(name: &str, model: &Model, network: &Network, expected: &[Value], 
                 _ => panic!("{what}: unknown key"),
             }
         }
+    }
+}
+
+#[test]
+fn position_tables_are_resampled_as_published() {
+    let file = files("outputs").remove(POSITIONS).unwrap();
+    let seed = file["seed"].as_u64().unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let shape = shape_of(&case["input_shape"]);
+        let width = *shape.last().unwrap();
+        // the rule for embeddings knows neither gain nor offset width
+        let table = values(case["key"].as_str().unwrap(), &shape, seed, 1.0, 1.0);
+        let (from, to) = (usize_of(&case["from_grid"]), usize_of(&case["to_grid"]));
+        let method = case["method"].as_str().unwrap();
+        let (resampling, antialias, a) = match method {
+            "timm_resample_abs_pos_embed" => (PositionResampling::Timm, true, -0.5),
+            "siglip_interpolate_pos_encoding" => (PositionResampling::Siglip, false, -0.75),
+            unknown => panic!("unknown method {unknown}"),
+        };
+        assert_eq!((case["antialias"].as_bool(), case["cubic_a"].as_f64()), (Some(antialias), Some(a)));
+        let extra_tokens = usize_of(&case["prefix_tokens"]);
+        let table_of = PositionTable { extra_tokens, grid: [from; 2], resampling };
+        let resampled = resample_positions(&table, width, &table_of, [to; 2]);
+        let (extra, patches) = resampled.split_at(extra_tokens * width);
+        assert_eq!(extra, &table[..extra_tokens * width]);
+        let patches: Vec<f64> = patches.iter().map(|&value| f64::from(value)).collect();
+        let mut expected = case["output"].clone();
+        let ends = expected.as_object_mut().unwrap();
+        let tolerance = ends["tol"].as_f64().unwrap();
+        for (end, start) in [("first_token", 0), ("last_token", (to * to - 1) * width)] {
+            for (index, value) in ends.remove(end).unwrap().as_array().unwrap().iter().enumerate() {
+                assert!((patches[start + index] - value.as_f64().unwrap()).abs() <= tolerance, "{method}");
+            }
+        }
+        compare(&format!("{method} {from} to {to}"), &patches, &expected);
     }
 }
