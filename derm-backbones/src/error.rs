@@ -41,6 +41,14 @@ pub enum Error {
         /// Channels a stage.
         widths: Vec<usize>,
     },
+    /// Attention heads that do not share the width evenly.
+    #[error("heads is {heads}, which does not divide the width {width}")]
+    Heads {
+        /// Width of a token.
+        width: usize,
+        /// Number of heads.
+        heads: usize,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

@@ -1,5 +1,6 @@
 //! How parameters are named in published weight files: one file an architecture.
 
+mod bert;
 mod resnet;
 
 use derm_core::Backbone;

@@ -6,6 +6,7 @@ mod batch_norm;
 mod conv;
 mod conv_norm;
 mod drop_path;
+mod initial_weights;
 mod mlp;
 mod transformer_block;
 
@@ -15,5 +16,6 @@ pub use batch_norm::BatchNorm2d;
 pub(crate) use conv::Conv2d;
 pub(crate) use conv_norm::ConvNorm;
 pub(crate) use drop_path::DropPath;
+pub(crate) use initial_weights::normal_linear_weights;
 pub(crate) use mlp::Mlp;
 pub(crate) use transformer_block::{TransformerBlock, TransformerBlockConfig};

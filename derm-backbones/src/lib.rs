@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod any_backbone;
+mod bert;
 mod blocks;
 mod classifier;
 mod error;
@@ -16,6 +17,7 @@ mod resnet;
 pub mod weights;
 
 pub use any_backbone::{AnyBackbone, BackboneConfig};
+pub use bert::{Bert, BertConfig, BertFamily, TextFeatures, TextPooling, Tokens};
 pub use blocks::Blocks;
 pub use classifier::{Classifier, ClassifierConfig, ClassifierOutput, HeadConfig};
 pub use error::{Error, ShapeMismatch};

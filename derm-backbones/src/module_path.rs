@@ -22,8 +22,13 @@ impl ModulePath {
         names.collect::<Vec<_>>().join(".")
     }
 
+    /// The parameter's name inside of a linear layer.
+    pub(crate) fn in_linear(&self) -> Option<&str> {
+        self.0.last().filter(|(_, container)| container == "Struct:Linear").map(|(name, _)| name.as_str())
+    }
+
     /// Burn keeps linear weights as [in, out], torch as [out, in].
     pub(crate) fn is_linear_weight(&self) -> bool {
-        matches!(self.0.last(), Some((name, container)) if name == "weight" && container == "Struct:Linear")
+        self.in_linear() == Some("weight")
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod kit;
+mod text_encoders;
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use kit::{checkpoint, compare, files, input, keys, row, shape_of, usize_of, values};
 
-/// Files of the kit that this test does not run: the text encoders (`tests/text.rs`).
+/// Files of the kit that this test does not run: the text encoders (`text_encoders`).
 const ELSEWHERE: &[&str] = &["hf__bert_base_cased_clinical", "hf__distilbert_base", "hf__minilm_l6_h384"];
 
 /// The file of the kit that is no network: resampled tables of position embeddings.
