@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackboneConfig {
     /// torchvision's `ResNet`-18, 7×7 stem.
@@ -30,15 +30,16 @@ pub enum BackboneConfig {
 }
 
 impl BackboneConfig {
-    fn resnet(&self) -> ResNetConfig {
+    /// The architecture's config that this one names.
+    fn any(&self) -> AnyConfig {
         match self {
-            Self::Resnet18 => ResNetConfig::resnet18(Stem::Conv7x7),
-            Self::Resnet34 => ResNetConfig::resnet34(Stem::Conv7x7),
-            Self::Resnet50 => ResNetConfig::resnet50(Stem::Conv7x7),
-            Self::Resnet101 => ResNetConfig::resnet101(Stem::Conv7x7),
-            Self::Resnet18_28 => ResNetConfig::resnet18(Stem::Conv3x3),
-            Self::Resnet50_28 => ResNetConfig::resnet50(Stem::Conv3x3),
-            Self::Resnet(config) => config.clone(),
+            Self::Resnet18 => ResNetConfig::resnet18(Stem::Conv7x7).into(),
+            Self::Resnet34 => ResNetConfig::resnet34(Stem::Conv7x7).into(),
+            Self::Resnet50 => ResNetConfig::resnet50(Stem::Conv7x7).into(),
+            Self::Resnet101 => ResNetConfig::resnet101(Stem::Conv7x7).into(),
+            Self::Resnet18_28 => ResNetConfig::resnet18(Stem::Conv3x3).into(),
+            Self::Resnet50_28 => ResNetConfig::resnet50(Stem::Conv3x3).into(),
+            Self::Resnet(config) => config.clone().into(),
         }
     }
 
@@ -47,7 +48,7 @@ impl BackboneConfig {
     /// # Errors
     /// As the architecture's config.
     pub fn validate(&self) -> Result<(), Error> {
-        self.resnet().validate()
+        self.any().validate()
     }
 
     /// The encoder's description, without building it.
@@ -55,7 +56,7 @@ impl BackboneConfig {
     /// # Errors
     /// As [`BackboneConfig::validate`].
     pub fn spec(&self) -> Result<BackboneSpec, Error> {
-        self.resnet().spec()
+        self.any().spec()
     }
 
     /// The encoder with fresh weights.
@@ -63,13 +64,44 @@ impl BackboneConfig {
     /// # Errors
     /// As [`BackboneConfig::validate`].
     pub fn init(&self, device: &Device) -> Result<AnyBackbone, Error> {
-        self.resnet().init(device).map(AnyBackbone::ResNet)
+        self.any().init(device)
     }
 }
 
-/// Declares [`AnyBackbone`] and passes everything on to the network inside.
+/// Declares [`AnyBackbone`] and passes everything on to the network inside, from the architecture's config on.
 macro_rules! any_backbone {
-    ($($(#[$doc:meta])* $variant:ident),+ $(,)?) => {
+    ($($(#[$doc:meta])* $variant:ident($config:ident)),+ $(,)?) => {
+        /// The config of some architecture.
+        enum AnyConfig {
+            $($variant($config)),+
+        }
+
+        $(impl From<$config> for AnyConfig {
+            fn from(config: $config) -> Self {
+                Self::$variant(config)
+            }
+        })+
+
+        impl AnyConfig {
+            fn validate(&self) -> Result<(), Error> {
+                match self {
+                    $(Self::$variant(config) => config.validate()),+
+                }
+            }
+
+            fn spec(&self) -> Result<BackboneSpec, Error> {
+                match self {
+                    $(Self::$variant(config) => config.spec()),+
+                }
+            }
+
+            fn init(&self, device: &Device) -> Result<AnyBackbone, Error> {
+                match self {
+                    $(Self::$variant(config) => config.init(device).map(AnyBackbone::$variant)),+
+                }
+            }
+        }
+
         /// An image encoder whose architecture a file named. Code that knows its network holds the network itself:
         /// everything that takes one is generic over [`Backbone`].
         #[derive(Module, Debug)]
@@ -170,5 +202,5 @@ macro_rules! any_backbone {
 
 any_backbone! {
     /// [`ResNet`].
-    ResNet,
+    ResNet(ResNetConfig),
 }
