@@ -49,6 +49,14 @@ pub enum Error {
         /// Number of heads.
         heads: usize,
     },
+    /// A tokenizer file that is none, or a text that it cannot take.
+    #[error("tokenizer of {origin}: {reason}")]
+    Tokenizer {
+        /// The file, or `memory`.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

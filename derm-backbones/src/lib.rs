@@ -14,6 +14,7 @@ mod parameter_count;
 mod position_embedding;
 mod questionnaire;
 mod resnet;
+mod tokenizer;
 pub mod weights;
 
 pub use any_backbone::{AnyBackbone, BackboneConfig};
@@ -29,3 +30,4 @@ pub use parameter_count::{ParameterCount, count_parameters};
 pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
 pub use questionnaire::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
+pub use tokenizer::TextTokenizer;
