@@ -4,7 +4,8 @@ use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs, PublishedKeys, ResNet, ResNetConfig, Stem,
+    Blocks, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup, LayerGroups, Macs, MobileNetV2,
+    MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem,
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
@@ -27,6 +28,27 @@ pub enum BackboneConfig {
     Resnet50_28,
     /// A `ResNet` of free depths and widths.
     Resnet(ResNetConfig),
+    /// `MobileNetV2` of width 0.5, timm.
+    #[serde(rename = "mobilenetv2_050")]
+    Mobilenetv2_050,
+    /// `MobileNetV2`, torchvision and timm.
+    #[serde(rename = "mobilenetv2_100", alias = "mobilenet_v2")]
+    Mobilenetv2_100,
+    /// `MobileNetV2` of width 1.4, timm.
+    #[serde(rename = "mobilenetv2_140")]
+    Mobilenetv2_140,
+    /// A `MobileNetV2` of free width.
+    Mobilenetv2(MobileNetV2Config),
+    /// `EfficientNet`-B0, torchvision and timm.
+    EfficientnetB0,
+    /// `EfficientNet`-B1, torchvision and timm.
+    EfficientnetB1,
+    /// `EfficientNet`-B2, torchvision and timm.
+    EfficientnetB2,
+    /// `EfficientNet`-B3, torchvision and timm.
+    EfficientnetB3,
+    /// An `EfficientNet` of free width and depth.
+    Efficientnet(EfficientNetConfig),
 }
 
 impl BackboneConfig {
@@ -40,6 +62,15 @@ impl BackboneConfig {
             Self::Resnet18_28 => ResNetConfig::resnet18(Stem::Conv3x3).into(),
             Self::Resnet50_28 => ResNetConfig::resnet50(Stem::Conv3x3).into(),
             Self::Resnet(config) => config.clone().into(),
+            Self::Mobilenetv2_050 => MobileNetV2Config::new(0.5).into(),
+            Self::Mobilenetv2_100 => MobileNetV2Config::new(1.0).into(),
+            Self::Mobilenetv2_140 => MobileNetV2Config::new(1.4).into(),
+            Self::Mobilenetv2(config) => config.clone().into(),
+            Self::EfficientnetB0 => EfficientNetConfig::b0().into(),
+            Self::EfficientnetB1 => EfficientNetConfig::b1().into(),
+            Self::EfficientnetB2 => EfficientNetConfig::b2().into(),
+            Self::EfficientnetB3 => EfficientNetConfig::b3().into(),
+            Self::Efficientnet(config) => config.clone().into(),
         }
     }
 
@@ -203,4 +234,8 @@ macro_rules! any_backbone {
 any_backbone! {
     /// [`ResNet`].
     ResNet(ResNetConfig),
+    /// [`MobileNetV2`].
+    MobileNetV2(MobileNetV2Config),
+    /// [`EfficientNet`].
+    EfficientNet(EfficientNetConfig),
 }

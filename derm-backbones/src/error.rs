@@ -183,3 +183,13 @@ pub(crate) fn check_sizes(parameter: &'static str, value: &[usize]) -> Result<()
 pub(crate) fn check_dropout(value: f64) -> Result<(), Error> {
     check_range("dropout", value, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))
 }
+
+/// Checks a factor of widths or depths.
+pub(crate) fn check_multiplier(parameter: &'static str, value: f64) -> Result<(), Error> {
+    check_range(parameter, value, "a number in (0, 8]", |v| v > 0.0 && v <= 8.0)
+}
+
+/// Checks the rate of stochastic depth.
+pub(crate) fn check_stochastic_depth(value: f64) -> Result<(), Error> {
+    check_range("stochastic_depth", value, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))
+}

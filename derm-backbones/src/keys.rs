@@ -1,6 +1,9 @@
 //! How parameters are named in published weight files: one file an architecture.
 
 mod bert;
+mod efficientnet;
+mod inverted_residual_trunk;
+mod mobilenet_v2;
 mod resnet;
 
 use derm_core::Backbone;

@@ -5,9 +5,9 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use derm_backbones::{
-    AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, CountMacs, HeadConfig,
-    Macs, PublishedKeys, ResNetConfig, Stem, count_parameters, freeze_layers, layer_rates, unfreeze_layers,
-    weights,
+    AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, CountMacs,
+    EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PublishedKeys, ResNetConfig, Stem,
+    count_parameters, freeze_layers, layer_rates, unfreeze_layers, weights,
 };
 use derm_core::{Backbone, Taps};
 
@@ -19,9 +19,17 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
     let resnet = |block, stem| {
         BackboneConfig::Resnet(ResNetConfig { block, depths: vec![1, 2], widths: vec![6, 8], stem })
     };
+    let efficientnet = EfficientNetConfig {
+        width_multiplier: 0.2,
+        depth_multiplier: 0.3,
+        stochastic_depth: 0.0,
+        ..EfficientNetConfig::b0()
+    };
     vec![
         (resnet(BlockKind::Basic, Stem::Conv3x3), [9, 12]),
         (resnet(BlockKind::Bottleneck, Stem::Conv7x7), [33, 32]),
+        (BackboneConfig::Mobilenetv2(MobileNetV2Config::new(0.1)), [33, 64]),
+        (BackboneConfig::Efficientnet(efficientnet), [64, 33]),
     ]
 }
 

@@ -25,13 +25,9 @@ const POSITIONS: &str = "position_interpolation";
 
 /// Not built yet.
 const NOT_YET: &[&str] = &[
-    "torchvision__efficientnet",
-    "torchvision__mobilenet",
     "torchvision__vit",
     "timm__convnextv2",
     "timm__deit",
-    "timm__efficientnet",
-    "timm__mobilenet",
     "timm__mobilevit",
     "timm__vit",
     "hf__siglip",
@@ -51,6 +47,7 @@ struct Model {
 
 fn model(name: &str) -> Model {
     let small = |backbone, naming| Model { backbone, naming, not_tapped: &["maxpool", "bn1"], large: false };
+    let all_tapped = |backbone, naming| Model { not_tapped: &[], ..small(backbone, naming) };
     match name {
         "torchvision__resnet18" | "timm__resnet18" => small(BackboneConfig::Resnet18, Naming::Torchvision),
         "torchvision__resnet34" => small(BackboneConfig::Resnet34, Naming::Torchvision),
@@ -58,13 +55,43 @@ fn model(name: &str) -> Model {
         "torchvision__resnet101" => small(BackboneConfig::Resnet101, Naming::Torchvision),
         "medmnist__resnet18_28" => small(BackboneConfig::Resnet18_28, Naming::MedMnist),
         "medmnist__resnet50_28" => small(BackboneConfig::Resnet50_28, Naming::MedMnist),
+        "torchvision__mobilenet_v2" => Model {
+            not_tapped: INSIDE_STAGES,
+            ..all_tapped(BackboneConfig::Mobilenetv2_100, Naming::Torchvision)
+        },
+        "timm__mobilenetv2_100" => all_tapped(BackboneConfig::Mobilenetv2_100, Naming::Timm),
+        "torchvision__efficientnet_b0" => all_tapped(BackboneConfig::EfficientnetB0, Naming::Torchvision),
+        "torchvision__efficientnet_b3" => all_tapped(BackboneConfig::EfficientnetB3, Naming::Torchvision),
+        "timm__efficientnet_b0" => all_tapped(BackboneConfig::EfficientnetB0, Naming::Timm),
         unknown => panic!("unknown model {unknown}"),
     }
 }
 
+/// torchvision's `MobileNetV2` counts blocks, not stages: these end none.
+const INSIDE_STAGES: &[&str] = &[
+    "features.2",
+    "features.4",
+    "features.5",
+    "features.7",
+    "features.8",
+    "features.9",
+    "features.11",
+    "features.12",
+    "features.14",
+    "features.15",
+];
+
 /// The tap that a stage of the kit is.
-fn tap(_model: &str, stage: &str) -> String {
-    stage.to_owned()
+fn tap(model: &str, stage: &str) -> String {
+    let mobilenet = ["0", "1", "3", "6", "10", "13", "16", "17", "18"];
+    let efficientnet = ["0", "1", "2", "3", "4", "5", "6", "7", "8"];
+    let taps =
+        ["bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5", "blocks.6", "bn2"];
+    let ends = if model.contains("mobilenet") { mobilenet } else { efficientnet };
+    match stage.strip_prefix("features.") {
+        None => stage.to_owned(),
+        Some(module) => taps[ends.iter().position(|end| *end == module).unwrap()].to_owned(),
+    }
 }
 
 /// Burn's ndarray backend convolves some twenty times slower: it runs these networks on one image.
