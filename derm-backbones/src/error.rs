@@ -1,3 +1,5 @@
+use std::fmt;
+
 use derm_core::FileError;
 
 /// A tensor whose shape in the file is not the module's.
@@ -9,6 +11,26 @@ pub struct ShapeMismatch {
     pub expected: Vec<usize>,
     /// The file's shape.
     pub found: Vec<usize>,
+}
+
+impl fmt::Display for ShapeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {:?} (expected {:?})", self.key, self.found, self.expected)
+    }
+}
+
+/// How many keys of each kind a message shows.
+const SHOWN: usize = 8;
+
+/// The first entries of a list that may be as long as a network.
+struct First<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for First<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<String> = self.0.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = if self.0.len() > SHOWN { ", …" } else { "" };
+        write!(f, "[{}{more}]", shown.join(", "))
+    }
 }
 
 /// What this crate refuses.
@@ -68,11 +90,68 @@ pub enum Error {
         /// What the reader found.
         reason: String,
     },
-    /// A checkpoint that is not this network's: keys that it lacks, keys that the network has no place for, and
-    /// tensors of another shape. Nothing was loaded.
+    /// A file that is no weights file at all, or a folder without one.
+    #[error("{origin} is no weights file: {reason}")]
+    NotWeights {
+        /// The file or folder.
+        origin: String,
+        /// What was found.
+        reason: String,
+    },
+    /// A file of `torch.save` that is truncated, broken, or holds no tensors.
+    #[error("{origin} is not a complete PyTorch checkpoint: {reason}")]
+    NotPytorch {
+        /// The file.
+        origin: String,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A pickle that names something other than tensors and plain values: reading it in Python would import and
+    /// may call it. It was refused without running anything.
     #[error(
-        "{origin} does not fit the network: {} missing {missing:?}, {} unused {unused:?}, {} of another shape {reshaped:?}",
-        missing.len(), unused.len(), reshaped.len()
+        "{origin} holds code: its pickle names `{name}`, which is no part of a table of weights; nothing was run"
+    )]
+    PickledCode {
+        /// The file.
+        origin: String,
+        /// Module and name, as Python would import them.
+        name: String,
+    },
+    /// A shard index that cannot be read.
+    #[error("{origin} is no shard index: {reason}")]
+    ShardIndex {
+        /// The index file.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that a shard index places in a shard which does not hold it.
+    #[error("{origin} places `{key}` in {shard}, which lacks it")]
+    ShardLacks {
+        /// The index file.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The shard's file name.
+        shard: String,
+    },
+    /// A key that two shards hold.
+    #[error("{origin}: `{key}` stands in two shards, {first} and {second}")]
+    ShardDuplicate {
+        /// The index file.
+        origin: String,
+        /// The key.
+        key: String,
+        /// One shard's file name.
+        first: String,
+        /// The other's.
+        second: String,
+    },
+    /// A checkpoint that is not this network's: keys that it lacks, keys that the network has no place for, and
+    /// tensors of another shape. Nothing was loaded. The message shows the first of each.
+    #[error(
+        "{origin} does not fit the network: {} missing {}, {} unused {}, {} of another shape {}",
+        missing.len(), First(missing), unused.len(), First(unused), reshaped.len(), First(reshaped)
     )]
     Keys {
         /// The file, or `memory`.

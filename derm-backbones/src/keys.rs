@@ -142,11 +142,24 @@ pub trait PublishedKeys {
         &[]
     }
 
-    /// The prefix that published files of this naming put before the encoder's keys, such as `vision_model.`; it
-    /// is written, and may be absent in a file that is read.
+    /// The prefix that [`PublishedKeys::published`] puts before the encoder's keys, such as `vision_model.`; it is
+    /// written, and may be absent in a file that is read.
     fn published_prefix(&self, naming: Naming) -> &'static str {
         let _ = naming;
         ""
+    }
+
+    /// The key of this naming for one that older files use in its place, such as `LayerNorm.gamma` for
+    /// `LayerNorm.weight`; none for a key that has not changed.
+    fn renamed(&self, key: &str, naming: Naming) -> Option<String> {
+        let _ = (key, naming);
+        None
+    }
+
+    /// Whether the parameter at `path` belongs to a head, which a loader may be asked to leave as it is.
+    fn is_head(&self, path: &str) -> bool {
+        let _ = path;
+        false
     }
 
     /// What the parameter at `path` holds if it is a table of position embeddings, [rows, D] with any leading
@@ -202,6 +215,14 @@ impl PublishedKeys for AnyBackbone {
         self.keys().published_prefix(naming)
     }
 
+    fn renamed(&self, key: &str, naming: Naming) -> Option<String> {
+        self.keys().renamed(key, naming)
+    }
+
+    fn is_head(&self, path: &str) -> bool {
+        self.keys().is_head(path)
+    }
+
     fn position_table(&self, path: &str) -> Option<PositionTable> {
         self.keys().position_table(path)
     }
@@ -240,6 +261,17 @@ impl<B: Backbone + PublishedKeys> PublishedKeys for Classifier<B> {
 
     fn published_prefix(&self, naming: Naming) -> &'static str {
         self.backbone().published_prefix(naming)
+    }
+
+    fn renamed(&self, key: &str, naming: Naming) -> Option<String> {
+        self.backbone().renamed(key, naming)
+    }
+
+    fn is_head(&self, path: &str) -> bool {
+        match path.strip_prefix("backbone.") {
+            Some(path) => self.backbone().is_head(path),
+            None => path.starts_with("head.") || path.starts_with("distillation_head."),
+        }
     }
 
     fn position_table(&self, path: &str) -> Option<PositionTable> {

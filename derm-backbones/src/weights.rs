@@ -1,38 +1,51 @@
-//! Weights as safetensors files under the published key names, both ways.
+//! Weights in files under the published key names, both ways.
 //!
-//! A file holds every float parameter and running statistic of the module under the key that its
+//! A written file holds every float parameter and running statistic of the module under the key that its
 //! [`PublishedKeys`] gives, in torch's layout (linear weights are [out, in]), and `num_batches_tracked` counters
-//! beside running statistics, so that `load_state_dict(strict=True)` takes it. Loading is strict: a key that is
-//! missing, unused or of another shape is an error that lists all of them, and nothing is loaded then.
+//! beside running statistics, so that `load_state_dict(strict=True)` takes it.
+//!
+//! Read are safetensors (one file, or shards with their index) and what `torch.save` writes (`.pth`, `.pt`, `.bin`:
+//! zip and legacy). A pickle is never run, and one that would run anything is refused. These rules find the weights,
+//! and the [`LoadReport`] tells what they found:
+//!
+//! - the entry of a checkpoint: `state_dict`, `model`, `model_state_dict`, `net`, …, or none;
+//! - wrappers before the keys, which are stripped: `module.`, `_orig_mod.`, `model.`, `backbone.`, …, three of them
+//!   at most; the network's own [`published_prefix`](PublishedKeys::published_prefix) may be absent;
+//! - the naming, of those that the network is published under;
+//! - of these, what gives most of the module's keys; among equals the plainest.
+//! - axes of length 1 may be more or fewer; f64, f16 and bf16 become f32.
+//!
+//! Everything else is strict: a key that is missing, unused or of another shape is an error that lists all of them,
+//! and nothing is loaded then, unless [`LoadOptions`] or the network declares it.
 
+mod fit;
 mod layout;
+mod load;
+mod options;
+mod pickle;
+mod pytorch;
+mod report;
+mod source;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{DType, TensorData};
-use derm_core::{FileError, atomic};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use derm_core::atomic;
+use safetensors::tensor::{Dtype, View};
 
-use self::layout::{Layout, Reader, Writer};
-use crate::module_path::ModulePath;
+pub use self::options::{HeadLoading, LoadOptions};
+pub use self::report::{LoadReport, WeightsFormat};
+
+use self::layout::{Layout, Reader};
+use self::source::{MEMORY, Source};
 use crate::parameter_count::RUNNING_VAR;
-use crate::{Error, Naming, PublishedKeys, ShapeMismatch};
+use crate::{Error, Naming, PublishedKeys};
 
 /// torch's count of training batches, an I64 scalar beside running statistics. It has no effect on the network
 /// (only on a cumulative average, which none here uses), so it is written as 0 and may be absent in a file.
 const COUNTER: &str = "num_batches_tracked";
-
-/// What was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadReport {
-    /// The published keys of the tensors that were loaded, in the module's order.
-    pub loaded: Vec<String>,
-    /// Counters in the file, which have no effect.
-    pub counters: Vec<String>,
-}
 
 /// The published keys of a module with their shapes under this naming, in the module's order, counters included.
 ///
@@ -100,44 +113,68 @@ fn default_naming<M: PublishedKeys>(module: &M) -> Naming {
 
 /// Writes the module's weights to a safetensors file; the file appears whole or not at all.
 ///
+/// # Errors
+/// As [`to_safetensors`], and [`Error::File`].
+pub fn save_safetensors<M: Module + PublishedKeys>(module: &M, path: impl AsRef<Path>) -> Result<(), Error> {
+    save_safetensors_as(module, path, default_naming(module))
+}
+
+/// As [`save_safetensors`] under another of the module's namings.
+///
+/// # Errors
+/// As [`save_safetensors`].
+pub fn save_safetensors_as<M: Module + PublishedKeys>(
+    module: &M,
+    path: impl AsRef<Path>,
+    naming: Naming,
+) -> Result<(), Error> {
+    let bytes = to_safetensors_as(module, naming)?;
+    atomic::write_file(path, |file| std::io::Write::write_all(file, &bytes))?;
+    Ok(())
+}
+
+/// The module with the weights of a file, or of the weights file in a folder (`model.safetensors`, its sharded form
+/// with `model.safetensors.index.json`, or `pytorch_model.bin`). What kind of file it is, its content tells. Devices,
+/// gradient settings and parameter ids stay as they are.
+///
 /// ```
 /// use burn::tensor::Device;
-/// use derm_backbones::{BackboneConfig, ClassifierConfig, HeadConfig, weights};
+/// use derm_backbones::weights::{self, HeadLoading, LoadOptions};
+/// use derm_backbones::{BackboneConfig, ClassifierConfig, HeadConfig};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("model.safetensors");
-/// let config = ClassifierConfig { backbone: BackboneConfig::Resnet18_28, head: HeadConfig::new(7) };
+/// let config = |num_classes| ClassifierConfig {
+///     backbone: BackboneConfig::Resnet18_28,
+///     head: HeadConfig::new(num_classes),
+/// };
 /// let device = Device::default();
-/// weights::save_safetensors(&config.init(&device)?, &path)?;
-/// let (model, report) = weights::load_safetensors(config.init(&device)?, &path)?;
+/// weights::save_safetensors(&config(9).init(&device)?, &path)?;
+/// let (model, report) = weights::load(config(9).init(&device)?, &path, &LoadOptions::default())?;
 /// assert!(report.loaded.contains(&"linear.weight".to_owned()));
+/// // another class count is refused, unless the head is to be replaced
+/// assert!(weights::load(config(7).init(&device)?, &path, &LoadOptions::default()).is_err());
+/// let options = LoadOptions { head: HeadLoading::Replace, ..LoadOptions::default() };
+/// let (model, report) = weights::load(config(7).init(&device)?, &path, &options)?;
+/// assert_eq!(report.fresh_head, ["linear.weight", "linear.bias"]);
+/// println!("{report}");
 /// # let _ = model;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// As [`to_safetensors`], and [`Error::File`].
-pub fn save_safetensors<M: Module + PublishedKeys>(module: &M, path: impl AsRef<Path>) -> Result<(), Error> {
-    let bytes = to_safetensors(module)?;
-    atomic::write_file(path, |file| std::io::Write::write_all(file, &bytes))?;
-    Ok(())
-}
-
-/// The module with the weights of a safetensors file. f64, f16 and bf16 weights become f32. Devices, gradient
-/// settings and parameter ids stay as they are.
-///
-/// # Errors
-/// [`Error::File`], and as [`from_safetensors`]; nothing is loaded then.
-pub fn load_safetensors<M: Module + PublishedKeys>(
+/// [`Error::File`], [`Error::NotWeights`], [`Error::NotSafetensors`], [`Error::ShardIndex`], [`Error::ShardLacks`],
+/// [`Error::ShardDuplicate`], [`Error::NotPytorch`] and [`Error::PickledCode`] for files that are broken, no weights
+/// or dangerous; as [`from_safetensors`] for weights that do not fit. Nothing is loaded then.
+pub fn load<M: Module + PublishedKeys>(
     module: M,
     path: impl AsRef<Path>,
+    options: &LoadOptions,
 ) -> Result<(M, LoadReport), Error> {
-    let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(FileError::at(path, "read"))?;
-    load(module, &bytes, &path.display().to_string())
+    load::load(module, &Source::open(path.as_ref())?, options)
 }
 
-/// The module with the weights of a safetensors file that lies in memory.
+/// The module with the weights of a safetensors file that lies in memory, every key of it.
 ///
 /// # Errors
 /// [`Error::NotSafetensors`] for bytes that are truncated or something else, [`Error::Keys`] where the keys or
@@ -147,109 +184,24 @@ pub fn from_safetensors<M: Module + PublishedKeys>(
     module: M,
     bytes: &[u8],
 ) -> Result<(M, LoadReport), Error> {
-    load(module, bytes, MEMORY)
+    from_safetensors_with(module, bytes, &LoadOptions::default())
 }
 
-const MEMORY: &str = "memory";
-
-fn load<M: Module + PublishedKeys>(module: M, bytes: &[u8], origin: &str) -> Result<(M, LoadReport), Error> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| Error::NotSafetensors { origin: origin.to_owned(), reason: error.to_string() })?;
-    let mut in_file: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-    let layout = best_layout(&module, &in_file)?;
-    let (mut missing, mut reshaped, mut counters) = (Vec::new(), Vec::new(), Vec::new());
-    let mut loaded = Vec::new();
-    let mut found = Vec::with_capacity(layout.0.len());
-    for entry in &layout.0 {
-        let shape = entry.published.shape(&entry.shape);
-        let mut parts = Vec::with_capacity(entry.published.keys().len());
-        for key in entry.published.keys() {
-            if let Some(counter) = counter_of(key)
-                && in_file.remove(&counter).is_some()
-            {
-                counters.push(counter);
-            }
-            match in_file.remove(key) {
-                None => missing.push(key.clone()),
-                Some(view) if view.shape() != shape => reshaped.push(ShapeMismatch {
-                    key: key.clone(),
-                    expected: shape.clone(),
-                    found: view.shape().to_vec(),
-                }),
-                Some(view) => parts.push((key.clone(), view)),
-            }
-        }
-        found.push((entry, parts));
-    }
-    if !(missing.is_empty() && reshaped.is_empty() && in_file.is_empty()) {
-        let unused = in_file.into_keys().collect();
-        return Err(Error::Keys { origin: origin.to_owned(), missing, unused, reshaped });
-    }
-    let mut values = HashMap::with_capacity(found.len());
-    for (entry, parts) in found {
-        let mut floats = Vec::with_capacity(entry.shape.iter().product());
-        for (key, view) in parts {
-            floats.extend(floats_of(&key, &view, origin)?);
-            loaded.push(key);
-        }
-        let floats =
-            if entry.transposed { transpose(&floats, entry.shape[0], entry.shape[1]) } else { floats };
-        values.insert(entry.path.clone(), floats);
-    }
-    let module = module.map(&mut Writer { path: ModulePath::default(), values });
-    Ok((module, LoadReport { loaded, counters }))
-}
-
-/// The layout under the naming of which the file holds most keys; among equals the earlier one.
-fn best_layout<M: Module + PublishedKeys>(
-    module: &M,
-    in_file: &BTreeMap<String, TensorView<'_>>,
-) -> Result<Layout, Error> {
-    let mut best: Option<(usize, Layout)> = None;
-    for naming in module.namings() {
-        let layout = Layout::of(module, *naming)?;
-        let keys = layout.0.iter().flat_map(|entry| entry.published.keys());
-        let hits = keys.filter(|key| in_file.contains_key(*key)).count();
-        if best.as_ref().is_none_or(|(most, _)| hits > *most) {
-            best = Some((hits, layout));
-        }
-    }
-    match best {
-        Some((_, layout)) => Ok(layout),
-        None => Layout::of(module, Naming::Paths),
-    }
+/// As [`from_safetensors`] with options.
+///
+/// # Errors
+/// As [`from_safetensors`].
+pub fn from_safetensors_with<M: Module + PublishedKeys>(
+    module: M,
+    bytes: &[u8],
+    options: &LoadOptions,
+) -> Result<(M, LoadReport), Error> {
+    load::load(module, &Source::from_safetensors(bytes)?, options)
 }
 
 /// The counter's key beside the key of a running variance.
 fn counter_of(key: &str) -> Option<String> {
     key.strip_suffix(RUNNING_VAR).map(|prefix| format!("{prefix}{COUNTER}"))
-}
-
-/// A file tensor as f32.
-fn floats_of(key: &str, view: &TensorView<'_>, origin: &str) -> Result<Vec<f32>, Error> {
-    let dtype = match view.dtype() {
-        Dtype::F64 => DType::F64,
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        other => {
-            let dtype = format!("{other:?}");
-            return Err(Error::Dtype { origin: origin.to_owned(), key: key.to_owned(), dtype });
-        }
-    };
-    let not_safetensors = |reason: String| Error::NotSafetensors { origin: origin.to_owned(), reason };
-    let data = TensorData::try_from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype)
-        .map_err(|error| not_safetensors(format!("`{key}`: {error}")))?;
-    let values: Vec<f32> = data.iter::<f32>().collect();
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(values),
-        Some(index) => Err(Error::NotFinite {
-            origin: origin.to_owned(),
-            key: key.to_owned(),
-            index,
-            value: values[index],
-        }),
-    }
 }
 
 /// Row-major [rows, columns] → [columns, rows].

@@ -3,6 +3,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
+use derm_backbones::weights::LoadOptions;
 use derm_backbones::{
     BackboneConfig, BlockKind, ClassifierConfig, Error, HeadConfig, Naming, Published, PublishedKeys,
     QuestionnaireEncoderConfig, ResNetConfig, ShapeMismatch, Stem, weights,
@@ -92,7 +93,8 @@ fn unknown_keys_and_names_in_files_are_refused() {
 #[test]
 fn a_missing_file_is_named() {
     let model = model(3).init(&Device::default()).unwrap();
-    let error = weights::load_safetensors(model, "no/such/file.safetensors").map(|_| ()).unwrap_err();
+    let error =
+        weights::load(model, "no/such/file.safetensors", &LoadOptions::default()).map(|_| ()).unwrap_err();
     assert!(matches!(&error, Error::File(file) if file.path.ends_with("file.safetensors")), "{error}");
 }
 
@@ -107,7 +109,7 @@ fn truncated_or_foreign_bytes_are_refused() {
     let path = folder.path().join("cut.safetensors");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let model = model(3).init(&Device::default()).unwrap();
-    let error = weights::load_safetensors(model, &path).map(|_| ()).unwrap_err();
+    let error = weights::load(model, &path, &LoadOptions::default()).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("cut.safetensors"), "{error}");
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::weights::load_safetensors;
+use derm_backbones::weights::{self, LoadOptions};
 use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, PublishedKeys};
 use derm_calibration::{CalibrationRecord, Tier};
 use derm_core::{Backbone, FileError, LabelMap, Logits, Normalization, Taps, View};
@@ -70,7 +70,7 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
 
         let device = device.clone().without_autodiff();
         let model = build(&config.model, &device)?;
-        let (model, _) = load_safetensors(model, folder.join(WEIGHTS))?;
+        let (model, _) = weights::load(model, folder.join(WEIGHTS), &LoadOptions::default())?;
         let mismatch = |path: &Path, reason: String| Err(Error::Mismatch { path: path.to_owned(), reason });
         if labels.num_classes() != model.num_classes() {
             let (got, expected) = (labels.num_classes(), model.num_classes());

@@ -24,7 +24,7 @@ pub(super) struct Entry {
 pub(super) struct Layout(pub(super) Vec<Entry>);
 
 impl Layout {
-    /// The module's parameters under the keys of `naming`, `prefix` before those of the encoder.
+    /// The module's parameters under the keys of `naming`.
     pub(super) fn of<M: Module + PublishedKeys>(module: &M, naming: Naming) -> Result<Self, Error> {
         let mut surveyor = Surveyor::default();
         module.visit(&mut surveyor);
@@ -105,13 +105,24 @@ impl ModuleVisitor for Reader {
     }
 }
 
-/// Puts host values into every float parameter.
-pub(super) struct Writer {
-    pub(super) path: ModulePath,
-    pub(super) values: HashMap<String, Vec<f32>>,
+/// Puts host values into float parameters; those without values stay as they are.
+pub(super) struct Writer<F> {
+    path: ModulePath,
+    /// The values of the parameter at a path.
+    values: F,
+    error: Option<Error>,
 }
 
-impl ModuleMapper for Writer {
+impl<F: FnMut(&str) -> Result<Option<Vec<f32>>, Error>> Writer<F> {
+    /// The module with the values that `values` gives for paths. They are asked for one parameter at a time.
+    pub(super) fn write<M: Module>(module: M, values: F) -> Result<M, Error> {
+        let mut writer = Self { path: ModulePath::default(), values, error: None };
+        let module = module.map(&mut writer);
+        writer.error.map_or(Ok(module), Err)
+    }
+}
+
+impl<F: FnMut(&str) -> Result<Option<Vec<f32>>, Error>> ModuleMapper for Writer<F> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -121,10 +132,21 @@ impl ModuleMapper for Writer {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(values) = self.values.remove(&self.path.path()) else { return param };
-        let data = TensorData::new(values, param.lazy_shape());
-        let tensor = Tensor::from_data(data, &param.lazy_device());
-        let id = param.id;
-        param.transform_for_load(tensor, id)
+        if self.error.is_some() {
+            return param;
+        }
+        match (self.values)(&self.path.path()) {
+            Ok(None) => param,
+            Ok(Some(values)) => {
+                let data = TensorData::new(values, param.lazy_shape());
+                let tensor = Tensor::from_data(data, &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
     }
 }
