@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Blocks, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup, LayerGroups, Macs, MobileNetV2,
-    MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem,
+    MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem, Vit, VitConfig,
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
@@ -49,6 +49,41 @@ pub enum BackboneConfig {
     EfficientnetB3,
     /// An `EfficientNet` of free width and depth.
     Efficientnet(EfficientNetConfig),
+    /// timm's `ViT`-tiny, patch 16, 224 pixels.
+    #[serde(rename = "vit_tiny_patch16_224")]
+    VitTinyPatch16_224,
+    /// timm's `ViT`-small, patch 16, 224 pixels.
+    #[serde(rename = "vit_small_patch16_224")]
+    VitSmallPatch16_224,
+    /// timm's `ViT`-base, patch 16, 224 pixels.
+    #[serde(rename = "vit_base_patch16_224")]
+    VitBasePatch16_224,
+    /// torchvision's `ViT`-base, patch 16, 224 pixels.
+    #[serde(rename = "vit_b_16")]
+    VitB16,
+    /// `ViT`-base with a pooler, as Hugging Face has it, patch 16, 224 pixels.
+    #[serde(rename = "vit_base_patch16_224_in21k")]
+    VitBasePatch16_224In21k,
+    /// `DeiT`-tiny, patch 16, 224 pixels.
+    #[serde(rename = "deit_tiny_patch16_224")]
+    DeitTinyPatch16_224,
+    /// `DeiT`-small, patch 16, 224 pixels.
+    #[serde(rename = "deit_small_patch16_224")]
+    DeitSmallPatch16_224,
+    /// `DeiT`-base, patch 16, 224 pixels.
+    #[serde(rename = "deit_base_patch16_224")]
+    DeitBasePatch16_224,
+    /// `DeiT`-tiny with a distillation token, patch 16, 224 pixels.
+    #[serde(rename = "deit_tiny_distilled_patch16_224")]
+    DeitTinyDistilledPatch16_224,
+    /// `DeiT`-small with a distillation token, patch 16, 224 pixels.
+    #[serde(rename = "deit_small_distilled_patch16_224")]
+    DeitSmallDistilledPatch16_224,
+    /// `DeiT`-base with a distillation token, patch 16, 224 pixels.
+    #[serde(rename = "deit_base_distilled_patch16_224")]
+    DeitBaseDistilledPatch16_224,
+    /// A vision transformer of free sizes.
+    Vit(VitConfig),
 }
 
 impl BackboneConfig {
@@ -71,6 +106,18 @@ impl BackboneConfig {
             Self::EfficientnetB2 => EfficientNetConfig::b2().into(),
             Self::EfficientnetB3 => EfficientNetConfig::b3().into(),
             Self::Efficientnet(config) => config.clone().into(),
+            Self::VitTinyPatch16_224 => VitConfig::vit_tiny_patch16_224().into(),
+            Self::VitSmallPatch16_224 => VitConfig::vit_small_patch16_224().into(),
+            Self::VitBasePatch16_224 => VitConfig::vit_base_patch16_224().into(),
+            Self::VitB16 => VitConfig::vit_b_16().into(),
+            Self::VitBasePatch16_224In21k => VitConfig::vit_base_patch16_224_in21k().into(),
+            Self::DeitTinyPatch16_224 => VitConfig::deit_tiny_patch16_224().into(),
+            Self::DeitSmallPatch16_224 => VitConfig::deit_small_patch16_224().into(),
+            Self::DeitBasePatch16_224 => VitConfig::deit_base_patch16_224().into(),
+            Self::DeitTinyDistilledPatch16_224 => VitConfig::deit_tiny_patch16_224().distilled().into(),
+            Self::DeitSmallDistilledPatch16_224 => VitConfig::deit_small_patch16_224().distilled().into(),
+            Self::DeitBaseDistilledPatch16_224 => VitConfig::deit_base_patch16_224().distilled().into(),
+            Self::Vit(config) => config.clone().into(),
         }
     }
 
@@ -238,4 +285,6 @@ any_backbone! {
     MobileNetV2(MobileNetV2Config),
     /// [`EfficientNet`].
     EfficientNet(EfficientNetConfig),
+    /// [`Vit`].
+    Vit(VitConfig),
 }

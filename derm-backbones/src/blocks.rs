@@ -70,3 +70,21 @@ pub(crate) fn average_pool(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = map.dims();
     map.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2)
 }
+
+/// What flows between the blocks of a transformer: tokens [B, T, D] → [B, 1, T, D].
+pub(crate) fn state_of_tokens(tokens: Tensor<3>) -> Tensor<4> {
+    tokens.unsqueeze_dim(1)
+}
+
+/// The tokens [B, T, D] of a state [B, 1, T, D].
+pub(crate) fn tokens_of_state(state: Tensor<4>) -> Tensor<3> {
+    state.squeeze_dim(1)
+}
+
+/// The last tokens of a state [B, 1, T, D], those of the patches, as a map [B, D, H, W].
+pub(crate) fn map_of_tokens(state: Tensor<4>, grid: [usize; 2]) -> Tensor<4> {
+    let [batch, _, tokens, width] = state.dims();
+    let [rows, columns] = grid;
+    let patches = tokens_of_state(state).narrow(1, tokens - rows * columns, rows * columns);
+    patches.swap_dims(1, 2).reshape([batch, width, rows, columns])
+}

@@ -5,6 +5,7 @@ mod efficientnet;
 mod inverted_residual_trunk;
 mod mobilenet_v2;
 mod resnet;
+mod vit;
 
 use derm_core::Backbone;
 use serde::{Deserialize, Serialize};

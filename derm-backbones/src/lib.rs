@@ -16,7 +16,9 @@ mod parameter_count;
 mod position_embedding;
 mod questionnaire;
 mod resnet;
+mod spatial_attention;
 mod tokenizer;
+mod vit;
 pub mod weights;
 
 pub use any_backbone::{AnyBackbone, BackboneConfig};
@@ -34,4 +36,6 @@ pub use parameter_count::{ParameterCount, count_parameters};
 pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
 pub use questionnaire::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
+pub use spatial_attention::spatial_attention;
 pub use tokenizer::TextTokenizer;
+pub use vit::{Vit, VitConfig, VitPooling};

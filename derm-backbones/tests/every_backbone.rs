@@ -6,10 +6,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use derm_backbones::{
     AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, CountMacs,
-    EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PublishedKeys, ResNetConfig, Stem,
-    count_parameters, freeze_layers, layer_rates, unfreeze_layers, weights,
+    EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PublishedKeys, ResNetConfig, Stem, VitConfig,
+    VitPooling, count_parameters, freeze_layers, layer_rates, unfreeze_layers, weights,
 };
-use derm_core::{Backbone, Taps};
+use derm_core::{Backbone, ImageInput, Taps};
 
 /// Sums in another order.
 const F32_NOISE: f64 = 2e-4;
@@ -25,11 +25,27 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
         stochastic_depth: 0.0,
         ..EfficientNetConfig::b0()
     };
+    let vit = |pooling| {
+        BackboneConfig::Vit(VitConfig {
+            input: ImageInput { size: 12, ..VitConfig::deit_tiny_patch16_224().input },
+            patch_size: 4,
+            width: 12,
+            depth: 2,
+            heads: 3,
+            hidden: 20,
+            pooling,
+            ..VitConfig::deit_tiny_patch16_224()
+        })
+    };
     vec![
         (resnet(BlockKind::Basic, Stem::Conv3x3), [9, 12]),
         (resnet(BlockKind::Bottleneck, Stem::Conv7x7), [33, 32]),
         (BackboneConfig::Mobilenetv2(MobileNetV2Config::new(0.1)), [33, 64]),
         (BackboneConfig::Efficientnet(efficientnet), [64, 33]),
+        (vit(VitPooling::ClassToken), [12, 12]),
+        // another size than the config's: the table of positions is resampled
+        (vit(VitPooling::Distilled), [8, 20]),
+        (vit(VitPooling::Pooler), [12, 8]),
     ]
 }
 

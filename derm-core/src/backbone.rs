@@ -22,6 +22,9 @@ pub struct AttentionSpec {
     pub name: String,
     /// Attention heads.
     pub heads: usize,
+    /// Tokens before those of the patches: class token, distillation token.
+    #[serde(default)]
+    pub extra_tokens: usize,
 }
 
 /// What a head, a fusion block or a student must know of an image encoder.

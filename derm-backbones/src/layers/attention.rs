@@ -70,11 +70,9 @@ impl Attention {
     /// Queries, keys and values, each [B, heads, T, d].
     fn project(&self, tokens: Tensor<3>) -> [Tensor<4>; 3] {
         let [batch, count, width] = tokens.dims();
-        let qkv = self.qkv.forward(tokens);
-        [0, 1, 2].map(|part| {
-            let part = qkv.clone().narrow(2, part * width, width);
-            part.reshape([batch, count, self.heads, width / self.heads]).swap_dims(1, 2)
-        })
+        let heads = self.heads;
+        let qkv = self.qkv.forward(tokens).reshape([batch, count, 3 * heads, width / heads]).swap_dims(1, 2);
+        [0, 1, 2].map(|part| qkv.clone().narrow(1, part * heads, heads))
     }
 
     /// [B, T] → [B, heads, T, T].
