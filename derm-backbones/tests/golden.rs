@@ -24,19 +24,7 @@ const ELSEWHERE: &[&str] = &["hf__bert_base_cased_clinical", "hf__distilbert_bas
 const POSITIONS: &str = "position_interpolation";
 
 /// Not built yet.
-const NOT_YET: &[&str] = &[
-    "torchvision__vit",
-    "timm__convnextv2",
-    "timm__deit",
-    "torchvision__efficientnet",
-    "torchvision__mobilenet",
-    "timm__convnextv2",
-    "timm__efficientnet",
-    "timm__mobilenet",
-    "timm__mobilevit",
-    "hf__siglip",
-    "hf__convnextv2",
-];
+const NOT_YET: &[&str] = &["timm__convnextv2", "timm__mobilevit", "hf__siglip", "hf__convnextv2"];
 
 /// A network of the kit.
 struct Model {
@@ -51,8 +39,6 @@ struct Model {
 }
 
 fn model(name: &str) -> Model {
-    let small = |backbone, naming| Model { backbone, naming, not_tapped: &["maxpool", "bn1"], large: false };
-    let all_tapped = |backbone, naming| Model { not_tapped: &[], ..small(backbone, naming) };
     let small = |backbone, naming| Model {
         backbone,
         naming,
@@ -60,6 +46,7 @@ fn model(name: &str) -> Model {
         tokens: false,
         large: false,
     };
+    let all_tapped = |backbone, naming| Model { not_tapped: &[], ..small(backbone, naming) };
     // patches without their positions
     let transformer =
         |backbone, naming| Model { not_tapped: &["patch_embed"], tokens: true, ..small(backbone, naming) };
