@@ -4,8 +4,9 @@ use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Blocks, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup, LayerGroups, Macs, MobileNetV2,
-    MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem, Vit, VitConfig,
+    Blocks, ConvNextV2, ConvNextV2Config, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup,
+    LayerGroups, Macs, MobileNetV2, MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem, Vit,
+    VitConfig,
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
@@ -49,6 +50,20 @@ pub enum BackboneConfig {
     EfficientnetB3,
     /// An `EfficientNet` of free width and depth.
     Efficientnet(EfficientNetConfig),
+    /// `ConvNeXt` V2 atto.
+    Convnextv2Atto,
+    /// `ConvNeXt` V2 femto.
+    Convnextv2Femto,
+    /// `ConvNeXt` V2 pico.
+    Convnextv2Pico,
+    /// `ConvNeXt` V2 nano.
+    Convnextv2Nano,
+    /// `ConvNeXt` V2 tiny.
+    Convnextv2Tiny,
+    /// `ConvNeXt` V2 base.
+    Convnextv2Base,
+    /// A `ConvNeXt` V2 of free depths and widths.
+    Convnextv2(ConvNextV2Config),
     /// timm's `ViT`-tiny, patch 16, 224 pixels.
     #[serde(rename = "vit_tiny_patch16_224")]
     VitTinyPatch16_224,
@@ -106,6 +121,13 @@ impl BackboneConfig {
             Self::EfficientnetB2 => EfficientNetConfig::b2().into(),
             Self::EfficientnetB3 => EfficientNetConfig::b3().into(),
             Self::Efficientnet(config) => config.clone().into(),
+            Self::Convnextv2Atto => ConvNextV2Config::atto().into(),
+            Self::Convnextv2Femto => ConvNextV2Config::femto().into(),
+            Self::Convnextv2Pico => ConvNextV2Config::pico().into(),
+            Self::Convnextv2Nano => ConvNextV2Config::nano().into(),
+            Self::Convnextv2Tiny => ConvNextV2Config::tiny().into(),
+            Self::Convnextv2Base => ConvNextV2Config::base().into(),
+            Self::Convnextv2(config) => config.clone().into(),
             Self::VitTinyPatch16_224 => VitConfig::vit_tiny_patch16_224().into(),
             Self::VitSmallPatch16_224 => VitConfig::vit_small_patch16_224().into(),
             Self::VitBasePatch16_224 => VitConfig::vit_base_patch16_224().into(),
@@ -285,6 +307,8 @@ any_backbone! {
     MobileNetV2(MobileNetV2Config),
     /// [`EfficientNet`].
     EfficientNet(EfficientNetConfig),
+    /// [`ConvNextV2`].
+    ConvNextV2(ConvNextV2Config),
     /// [`Vit`].
     Vit(VitConfig),
 }

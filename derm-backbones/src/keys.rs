@@ -1,6 +1,7 @@
 //! How parameters are named in published weight files: one file an architecture.
 
 mod bert;
+mod convnext_v2;
 mod efficientnet;
 mod inverted_residual_trunk;
 mod mobilenet_v2;

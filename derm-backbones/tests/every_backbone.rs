@@ -5,9 +5,10 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use derm_backbones::{
-    AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, CountMacs,
-    EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PublishedKeys, ResNetConfig, Stem, VitConfig,
-    VitPooling, count_parameters, freeze_layers, layer_rates, unfreeze_layers, weights,
+    AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, ConvNextV2Config,
+    CountMacs, EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PointwiseLayers, PublishedKeys,
+    ResNetConfig, Stem, VitConfig, VitPooling, count_parameters, freeze_layers, layer_rates, unfreeze_layers,
+    weights,
 };
 use derm_core::{Backbone, ImageInput, Taps};
 
@@ -24,6 +25,15 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
         depth_multiplier: 0.3,
         stochastic_depth: 0.0,
         ..EfficientNetConfig::b0()
+    };
+    let convnext_v2 = |pointwise_layers| {
+        let (depths, widths) = (vec![1, 2], vec![6, 8]);
+        BackboneConfig::Convnextv2(ConvNextV2Config {
+            depths,
+            widths,
+            stochastic_depth: 0.0,
+            pointwise_layers,
+        })
     };
     let vit = |pooling| {
         BackboneConfig::Vit(VitConfig {
@@ -42,6 +52,8 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
         (resnet(BlockKind::Bottleneck, Stem::Conv7x7), [33, 32]),
         (BackboneConfig::Mobilenetv2(MobileNetV2Config::new(0.1)), [33, 64]),
         (BackboneConfig::Efficientnet(efficientnet), [64, 33]),
+        (convnext_v2(PointwiseLayers::Convolution), [16, 24]),
+        (convnext_v2(PointwiseLayers::Linear), [32, 16]),
         (vit(VitPooling::ClassToken), [12, 12]),
         // another size than the config's: the table of positions is resampled
         (vit(VitPooling::Distilled), [8, 20]),

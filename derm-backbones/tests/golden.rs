@@ -24,7 +24,7 @@ const ELSEWHERE: &[&str] = &["hf__bert_base_cased_clinical", "hf__distilbert_bas
 const POSITIONS: &str = "position_interpolation";
 
 /// Not built yet.
-const NOT_YET: &[&str] = &["timm__convnextv2", "timm__mobilevit", "hf__siglip", "hf__convnextv2"];
+const NOT_YET: &[&str] = &["timm__mobilevit", "hf__siglip"];
 
 /// A network of the kit.
 struct Model {
@@ -65,6 +65,11 @@ fn model(name: &str) -> Model {
         "torchvision__efficientnet_b0" => all_tapped(BackboneConfig::EfficientnetB0, Naming::Torchvision),
         "torchvision__efficientnet_b3" => all_tapped(BackboneConfig::EfficientnetB3, Naming::Torchvision),
         "timm__efficientnet_b0" => all_tapped(BackboneConfig::EfficientnetB0, Naming::Timm),
+        "timm__convnextv2_atto" => all_tapped(BackboneConfig::Convnextv2Atto, Naming::Timm),
+        "hf__convnextv2_atto" => all_tapped(BackboneConfig::Convnextv2Atto, Naming::HuggingFace),
+        "timm__convnextv2_nano" => all_tapped(BackboneConfig::Convnextv2Nano, Naming::Timm),
+        "timm__convnextv2_tiny" => all_tapped(BackboneConfig::Convnextv2Tiny, Naming::Timm),
+        "timm__convnextv2_base" => all_tapped(BackboneConfig::Convnextv2Base, Naming::Timm),
         "timm__vit_tiny_patch16_224" => transformer(BackboneConfig::VitTinyPatch16_224, Naming::Timm),
         "timm__vit_small_patch16_224" => transformer(BackboneConfig::VitSmallPatch16_224, Naming::Timm),
         "timm__vit_base_patch16_224" => {

@@ -72,6 +72,12 @@ impl Conv2d {
         Self { bias: Some(bias), ..self }
     }
 
+    /// With other initial weights: normal with this deviation.
+    pub(crate) fn with_normal_weights(self, std: f64, device: &Device) -> Self {
+        let initializer = Initializer::Normal { mean: 0.0, std };
+        Self { weight: initializer.init(self.weight.lazy_shape(), device), ..self }
+    }
+
     /// [B, C, H, W] → [B, C', ⌈H / stride⌉, ⌈W / stride⌉], for patches ⌊H / stride⌋.
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         self.forward_with_bias(images, self.bias.as_ref().map(Param::val))
