@@ -1,13 +1,14 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use derm_core::{Backbone, Features, Taps};
+use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{check_count, check_dropout};
 use crate::{
-    AnyBackbone, BackboneConfig, CountMacs, Error, LayerGroup, LayerGroups, Macs, QuestionnaireEncoder,
-    QuestionnaireEncoderConfig,
+    AnyBackbone, BackboneConfig, Bert, CountMacs, Error, Fusion, FusionConfig, FusionInput, FusionText,
+    FusionWidths, LayerGroup, LayerGroups, Macs, QuestionnaireEncoder, QuestionnaireEncoderConfig,
+    TextEncoderConfig, TextPooling, Tokens,
 };
 
 /// What stands on top of an image encoder.
@@ -16,7 +17,10 @@ use crate::{
 /// |---|---|---|---|
 /// | `num_classes` | required | logits C | ≥ 2 |
 /// | `dropout` | 0 | dropout before the last layer in training | [0, 1) |
-/// | `questionnaire` | none | encoder of the answers, concatenated with the image features | |
+/// | `questionnaire` | none | encoder of the answers | |
+/// | `text` | none | encoder of a text | |
+/// | `fusion` | concatenation | how image, answers and text become one vector | needs answers or text, except concatenation |
+/// | `tasks` | none | further tasks on the same vector | names differ |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConfig {
@@ -25,47 +29,112 @@ pub struct HeadConfig {
     /// Dropout before the last layer in training, in [0, 1).
     #[serde(default)]
     pub dropout: f64,
-    /// Encoder of the patient's answers; none for an image-only model.
+    /// Encoder of the patient's answers; none for a model without a questionnaire.
     #[serde(default)]
     pub questionnaire: Option<QuestionnaireEncoderConfig>,
+    /// Encoder of a text, such as a history or a caption; none for a model without text.
+    #[serde(default)]
+    pub text: Option<TextConfig>,
+    /// How image, answers and text become one vector.
+    #[serde(default)]
+    pub fusion: FusionConfig,
+    /// Further tasks on the same vector, each with its own classes, such as the location beside the modality or
+    /// the severity beside the type.
+    #[serde(default)]
+    pub tasks: Vec<TaskConfig>,
+}
+
+/// The text side of a classifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextConfig {
+    /// The encoder.
+    pub encoder: TextEncoderConfig,
+    /// How its tokens become one vector.
+    #[serde(default)]
+    pub pooling: TextPooling,
+}
+
+/// A task beside the first one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// Its name, one word: it is part of the published keys.
+    pub name: String,
+    /// Number of its classes.
+    pub num_classes: usize,
 }
 
 impl HeadConfig {
     /// An image-only head without dropout.
     pub fn new(num_classes: usize) -> Self {
-        Self { num_classes, dropout: 0.0, questionnaire: None }
+        Self {
+            num_classes,
+            dropout: 0.0,
+            questionnaire: None,
+            text: None,
+            fusion: FusionConfig::default(),
+            tasks: Vec::new(),
+        }
     }
 
-    /// Checks every value.
+    /// Checks every value that does not depend on the image encoder; [`HeadConfig::init`] checks the others.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] or [`Error::Sizes`] naming the parameter.
+    /// [`Error::OutOfRange`] or [`Error::Sizes`] naming the parameter, [`Error::Task`] for a task without a name of
+    /// its own, [`Error::NothingToFuse`] for a fusion without answers and text.
     pub fn validate(&self) -> Result<(), Error> {
         check_count("num_classes", self.num_classes, 2, "at least 2")?;
         check_dropout(self.dropout)?;
-        self.questionnaire.as_ref().map_or(Ok(()), QuestionnaireEncoderConfig::validate)
+        self.questionnaire.as_ref().map_or(Ok(()), QuestionnaireEncoderConfig::validate)?;
+        self.text.as_ref().map_or(Ok(()), |text| text.encoder.validate())?;
+        for (index, task) in self.tasks.iter().enumerate() {
+            let taken = self.tasks[..index].iter().any(|before| before.name == task.name);
+            if taken || task.name.is_empty() || !task.name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+                return Err(Error::Task { name: task.name.clone() });
+            }
+            check_count("tasks.num_classes", task.num_classes, 2, "at least 2")?;
+        }
+        if self.image_only() && self.fusion != FusionConfig::Concatenation {
+            return Err(Error::NothingToFuse);
+        }
+        Ok(())
+    }
+
+    fn image_only(&self) -> bool {
+        self.questionnaire.is_none() && self.text.is_none()
     }
 
     /// A classifier on top of `backbone`, which may come from anywhere.
     ///
     /// # Errors
-    /// As [`HeadConfig::validate`].
+    /// As [`HeadConfig::validate`] and [`FusionConfig::validate`].
     pub fn init<B: Backbone>(&self, backbone: B, device: &Device) -> Result<Classifier<B>, Error> {
         self.validate()?;
         let questionnaire = self.questionnaire.as_ref().map(|config| config.init(device)).transpose()?;
-        let width =
-            backbone.spec().embedding + questionnaire.as_ref().map_or(0, QuestionnaireEncoder::embedding);
-        let distillation_head = backbone.spec().distillation.then(|| {
-            let width = backbone.spec().embedding;
-            LinearConfig::new(width, self.num_classes).init(device).materialize()
-        });
+        let text = self.text.as_ref().map(|text| text.encoder.init(device)).transpose()?;
+        let spec = backbone.spec();
+        let widths = FusionWidths {
+            image: spec.embedding,
+            image_map: spec.stages.last().map(|stage| stage.channels),
+            answers: questionnaire.as_ref().map(QuestionnaireEncoder::embedding),
+            text: text.as_ref().map(|text| text.config().width),
+        };
+        let fusion = if self.image_only() { None } else { Some(self.fusion.init(widths, device)?) };
+        let width = fusion.as_ref().map_or(spec.embedding, Fusion::width);
+        let linear = |width, classes| LinearConfig::new(width, classes).init(device).materialize();
         Ok(Classifier {
-            backbone,
             questionnaire,
+            text,
+            text_pooling: self.text.as_ref().map_or(TextPooling::default(), |text| text.pooling),
+            fusion,
             dropout: DropoutConfig::new(self.dropout).init(),
-            head: LinearConfig::new(width, self.num_classes).init(device).materialize(),
-            distillation_head,
+            head: linear(width, self.num_classes),
+            distillation_head: spec.distillation.then(|| linear(spec.embedding, self.num_classes)),
+            task_heads: self.tasks.iter().map(|task| linear(width, task.num_classes)).collect(),
+            tasks: self.tasks.iter().map(|task| task.name.clone()).collect(),
             num_classes: self.num_classes,
+            backbone,
         })
     }
 }
@@ -94,11 +163,22 @@ impl ClassifierConfig {
     /// `device.seed(seed)` the same config gives the same weights.
     ///
     /// # Errors
-    /// As [`ClassifierConfig::validate`].
+    /// As [`ClassifierConfig::validate`] and [`HeadConfig::init`].
     pub fn init(&self, device: &Device) -> Result<Classifier<AnyBackbone>, Error> {
         self.validate()?;
         self.head.init(self.backbone.init(device)?, device)
     }
+}
+
+/// What a classifier reads.
+#[derive(Debug, Clone)]
+pub struct ClassifierInput {
+    /// Images [B, 3, H, W].
+    pub images: Tensor<4>,
+    /// Encoded answers [B, Q]; given exactly where the model has a questionnaire.
+    pub answers: Option<Tensor<2>>,
+    /// Texts; given exactly where the model reads text.
+    pub text: Option<Tokens>,
 }
 
 /// Logits and what they were computed from.
@@ -108,82 +188,136 @@ pub struct ClassifierOutput {
     pub logits: Tensor<2>,
     /// The logits [B, C] of each head of a distilled `DeiT`: class token, distillation token.
     pub head_logits: Option<[Tensor<2>; 2]>,
+    /// Name and logits [B, C'] of each further task, in the order of the config.
+    pub tasks: Vec<(String, Tensor<2>)>,
     /// The encoder's pooled features [B, D], before fusion, and the feature maps asked for.
     pub features: Features,
 }
 
-/// Image encoder, optional questionnaire encoder, concatenation and a linear head.
+impl ClassifierOutput {
+    /// The logits [B, C'] of the further task `name`.
+    pub fn task(&self, name: &str) -> Option<&Tensor<2>> {
+        self.tasks.iter().find(|(known, _)| known == name).map(|(_, logits)| logits)
+    }
+}
+
+/// Image encoder, optional encoders of answers and text, their fusion, and a linear head for each task.
 ///
-/// `logits = W · dropout([image features, answer embedding]) + b`
+/// `logits = W · dropout(fusion(image features, answers, text)) + b`; an image-only model has no fusion.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use derm_backbones::{BackboneConfig, ClassifierConfig, HeadConfig, QuestionnaireEncoderConfig};
+/// use derm_backbones::{
+///     BackboneConfig, ClassifierConfig, CrossAttentionFusionConfig, FusionConfig, HeadConfig,
+///     QuestionnaireEncoderConfig, TaskConfig,
+/// };
 /// use derm_core::Taps;
 ///
+/// let attention = CrossAttentionFusionConfig { width: 32, heads: 4, ..CrossAttentionFusionConfig::default() };
 /// let config = ClassifierConfig {
 ///     backbone: BackboneConfig::Resnet18_28,
-///     head: HeadConfig { questionnaire: Some(QuestionnaireEncoderConfig::new(12)), ..HeadConfig::new(7) },
+///     head: HeadConfig {
+///         questionnaire: Some(QuestionnaireEncoderConfig::new(12)),
+///         fusion: FusionConfig::CrossAttention(attention),
+///         tasks: vec![TaskConfig { name: "severity".to_owned(), num_classes: 3 }],
+///         ..HeadConfig::new(7)
+///     },
 /// };
 /// let device = Device::default();
 /// device.seed(1);
 /// let model = config.init(&device)?;
 /// let images = Tensor::zeros([1, 3, 8, 8], &device);
 /// let answers = Tensor::zeros([1, 12], &device);
-/// assert_eq!(model.forward(images, Some(answers), &Taps::none()).logits.dims(), [1, 7]);
+/// let output = model.forward(images, Some(answers), &Taps::none());
+/// assert_eq!(output.logits.dims(), [1, 7]);
+/// assert_eq!(output.task("severity").map(|logits| logits.dims()), Some([1, 3]));
 /// # Ok::<(), derm_backbones::Error>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct Classifier<B> {
     backbone: B,
     questionnaire: Option<QuestionnaireEncoder>,
+    text: Option<Bert>,
+    fusion: Option<Fusion>,
     dropout: Dropout,
     head: Linear,
     distillation_head: Option<Linear>,
+    task_heads: Vec<Linear>,
+    #[module(skip)]
+    text_pooling: TextPooling,
+    #[module(skip)]
+    tasks: Vec<String>,
     num_classes: usize,
 }
 
-/// The encoder's groups, then `head`: everything on top of the encoder.
-impl<B: Backbone + LayerGroups> LayerGroups for Classifier<B> {
-    fn layer_groups(&self) -> Vec<LayerGroup> {
-        let groups = self.backbone.layer_groups().into_iter().map(|group| LayerGroup {
-            prefixes: group.prefixes.into_iter().map(|prefix| format!("backbone.{prefix}")).collect(),
-            ..group
-        });
-        let top = ["questionnaire", "dropout", "head", "distillation_head"];
-        groups.chain([LayerGroup::new("head", top)]).collect()
-    }
-}
-
 impl<B: Backbone> Classifier<B> {
-    /// Images [B, 3, H, W] and, with a questionnaire, encoded answers [B, Q] → logits [B, C].
+    /// Images [B, 3, H, W] and, with a questionnaire, encoded answers [B, Q] → logits [B, C]; short for
+    /// [`Classifier::forward_input`] without text.
     ///
     /// # Panics
-    /// When answers are given to an image-only model or withheld from one with a questionnaire (see
-    /// [`Classifier::num_answers`]), and when shapes do not fit.
+    /// As [`Classifier::forward_input`].
     pub fn forward(&self, images: Tensor<4>, answers: Option<Tensor<2>>, taps: &Taps) -> ClassifierOutput {
-        let features = self.backbone.forward_features(images, taps);
-        let embedding = match (&self.questionnaire, answers) {
-            (None, answers) => {
-                assert!(answers.is_none(), "answers were given to a model without a questionnaire");
-                features.pooled.clone()
+        self.forward_input(ClassifierInput { images, answers, text: None }, taps)
+    }
+
+    /// Everything that the model reads → the logits of every task.
+    ///
+    /// # Panics
+    /// When answers or text are given to a model that has no place for them or withheld from one that does (see
+    /// [`Classifier::num_answers`] and [`Classifier::text`]), and when shapes do not fit.
+    pub fn forward_input(&self, input: ClassifierInput, taps: &Taps) -> ClassifierOutput {
+        assert!(
+            input.answers.is_some() == self.questionnaire.is_some(),
+            "a model with a questionnaire needs answers, one without takes none"
+        );
+        assert!(
+            input.text.is_some() == self.text.is_some(),
+            "a model with a text encoder needs text, one without takes none"
+        );
+        let (features, embedding) = match &self.fusion {
+            None => {
+                let features = self.backbone.forward_features(input.images, taps);
+                let embedding = features.pooled.clone();
+                (features, embedding)
             }
-            (Some(questionnaire), answers) => {
-                assert!(answers.is_some(), "a model with a questionnaire needs answers");
-                let encoded = answers.map(|answers| questionnaire.forward(answers));
-                let parts = std::iter::once(features.pooled.clone()).chain(encoded).collect();
-                Tensor::cat(parts, 1)
-            }
+            Some(fusion) => self.fuse(fusion, input, taps),
         };
-        let logits = self.head.forward(self.dropout.forward(embedding));
-        match (&self.distillation_head, &features.distillation) {
-            (Some(head), Some(token)) => {
-                let distilled = head.forward(self.dropout.forward(token.clone()));
+        let embedding = self.dropout.forward(embedding);
+        let task = |(name, head): (&String, &Linear)| (name.clone(), head.forward(embedding.clone()));
+        let tasks = self.tasks.iter().zip(&self.task_heads).map(task).collect();
+        let logits = self.head.forward(embedding.clone());
+        let distilled = self.distillation_head.as_ref().zip(features.distillation.as_ref());
+        let distilled = distilled.map(|(head, token)| head.forward(self.dropout.forward(token.clone())));
+        match distilled {
+            None => ClassifierOutput { logits, head_logits: None, tasks, features },
+            Some(distilled) => {
                 let mean = (logits.clone() + distilled.clone()) / 2.0;
-                ClassifierOutput { logits: mean, head_logits: Some([logits, distilled]), features }
+                ClassifierOutput { logits: mean, head_logits: Some([logits, distilled]), tasks, features }
             }
-            _ => ClassifierOutput { logits, head_logits: None, features },
         }
+    }
+
+    fn fuse(&self, fusion: &Fusion, input: ClassifierInput, taps: &Taps) -> (Features, Tensor<2>) {
+        let last = match fusion {
+            Fusion::CrossAttention(_) => self.backbone.spec().stages.last().map(|stage| stage.name.as_str()),
+            _ => None,
+        };
+        let wanted = taps.clone().with_stages(last.filter(|name| !taps.contains(name)));
+        let mut features = self.backbone.forward_features(input.images, &wanted);
+        let answers = self.questionnaire.as_ref().zip(input.answers);
+        let text = self.text.as_ref().zip(input.text).map(|(encoder, tokens)| {
+            let text = encoder.forward(&tokens, &Taps::none());
+            let padding = text.padding().clone();
+            FusionText { pooled: text.pooled(self.text_pooling), tokens: text.last_hidden_state, padding }
+        });
+        let embedding = fusion.forward(&FusionInput {
+            image: features.pooled.clone(),
+            image_map: last.and_then(|name| features.map(name)).cloned(),
+            answers: answers.map(|(encoder, answers)| encoder.forward(answers)),
+            text,
+        });
+        features.maps.retain(|(name, _)| taps.contains(name));
+        (features, embedding)
     }
 
     /// The form for inference: the encoder's batch norms folded into its convolutions. The result neither trains
@@ -193,28 +327,66 @@ impl<B: Backbone> Classifier<B> {
         Self { backbone: self.backbone.fold_batch_norm(), ..self }
     }
 
-    /// Multiply-accumulates of one image of [height, width] pixels through the encoder and the head.
-    pub fn macs(&self, image: [usize; 2]) -> Macs
-    where
-        B: CountMacs,
-    {
-        let heads = std::iter::once(&self.head).chain(&self.distillation_head);
-        let linear = heads.map(|head| head.weight.lazy_shape().num_elements() as u64).sum();
-        self.backbone.macs(image) + Macs { conv_and_linear: linear, attention: 0 }
-    }
-
     /// The image encoder.
     pub fn backbone(&self) -> &B {
         &self.backbone
     }
 
-    /// Number of classes C.
+    /// The text encoder, where the model reads text.
+    pub fn text(&self) -> Option<&Bert> {
+        self.text.as_ref()
+    }
+
+    /// Number of classes C of the first task.
     pub fn num_classes(&self) -> usize {
         self.num_classes
     }
 
-    /// Width Q of the encoded answers that [`Classifier::forward`] needs; none for an image-only model.
+    /// Names of the further tasks.
+    pub fn tasks(&self) -> &[String] {
+        &self.tasks
+    }
+
+    /// Width Q of the encoded answers that [`Classifier::forward`] needs; none for a model without a questionnaire.
     pub fn num_answers(&self) -> Option<usize> {
         self.questionnaire.as_ref().map(QuestionnaireEncoder::inputs)
+    }
+}
+
+impl<B: Backbone + CountMacs> Classifier<B> {
+    /// Multiply-accumulates of one image of [height, width] pixels and, where the model reads text, one text of
+    /// `tokens` tokens, through encoders, fusion and heads.
+    pub fn macs(&self, image: [usize; 2], tokens: usize) -> Macs {
+        let elements = |layer: &Linear| layer.weight.lazy_shape().num_elements() as u64;
+        let heads = std::iter::once(&self.head).chain(&self.distillation_head).chain(&self.task_heads);
+        let linear = heads.map(elements).sum::<u64>()
+            + self.questionnaire.as_ref().map_or(0, QuestionnaireEncoder::macs);
+        let text = self.text.as_ref().map_or_else(Macs::default, |text| text.macs(tokens));
+        let pixels = pixels_of(self.backbone.spec(), image);
+        let fusion = self.fusion.as_ref().map_or_else(Macs::default, |fusion| fusion.macs(pixels, tokens));
+        self.backbone.macs(image) + text + fusion + Macs { conv_and_linear: linear, attention: 0 }
+    }
+}
+
+/// Pixels of the last feature map.
+fn pixels_of(spec: &BackboneSpec, image: [usize; 2]) -> usize {
+    spec.stages.last().map_or(0, |stage| image.iter().map(|side| side.div_ceil(stage.stride)).product())
+}
+
+/// The encoder's groups, those of the text encoder under `text.`, then `head`: everything on top of them. Both
+/// encoders' last groups lie one step below the head.
+impl<B: Backbone + LayerGroups> LayerGroups for Classifier<B> {
+    fn layer_groups(&self) -> Vec<LayerGroup> {
+        let image = self.backbone.layer_groups().into_iter().map(|group| group.below("backbone", None));
+        let text = self.text.iter().flat_map(LayerGroups::layer_groups);
+        let text = text.map(|group| group.below("text", Some("text")));
+        let top = ["questionnaire", "fusion", "dropout", "head", "distillation_head", "task_heads"];
+        image.chain(text).chain([LayerGroup::new("head", top)]).collect()
+    }
+
+    fn distances(&self) -> Vec<usize> {
+        let text = self.text.as_ref().map_or(0, |text| text.layer_groups().len());
+        let image = self.backbone.layer_groups().len();
+        (1..=image).rev().chain((1..=text).rev()).chain([0]).collect()
     }
 }

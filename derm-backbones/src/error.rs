@@ -79,6 +79,36 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A number that does not divide the width that it cuts.
+    #[error("{parameter} is {value}, which does not divide the width {width}")]
+    Indivisible {
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The value given.
+        value: usize,
+        /// What it should divide.
+        width: usize,
+    },
+    /// Answers whose columns do not add up to the encoded width, or an answer without columns.
+    #[error(
+        "questionnaire.answers have {columns} columns and questionnaire.inputs is {inputs}; expected the same, and at \
+         least one column an answer, two for an optional one"
+    )]
+    AnswerColumns {
+        /// Width of the encoded answers.
+        inputs: usize,
+        /// Columns of all answers.
+        columns: usize,
+    },
+    /// A task whose name is taken, empty or not one word of letters, digits and underscores.
+    #[error("the task name `{name}` is taken or not one word of letters, digits and underscores")]
+    Task {
+        /// The name given.
+        name: String,
+    },
+    /// A fusion with nothing beside the image.
+    #[error("a fusion needs answers or text beside the image")]
+    NothingToFuse,
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

@@ -77,6 +77,12 @@ impl Published {
         Self { trailing: count, ..self }
     }
 
+    /// The same under a prefix and a dot.
+    pub(crate) fn below(self, prefix: &str) -> Self {
+        let keys = self.keys.iter().map(|key| format!("{prefix}.{key}")).collect();
+        Self { keys, ..self }
+    }
+
     /// The keys, in the order of the parts.
     pub fn keys(&self) -> &[String] {
         &self.keys
@@ -230,8 +236,9 @@ impl PublishedKeys for AnyBackbone {
     }
 }
 
-/// The encoder's keys as published, the head under the encoder's name for it, and `questionnaire.*` beside them:
-/// an image-only classifier has exactly the keys that its published file has.
+/// The encoder's keys as published, the head under the encoder's name for it, and `questionnaire.*`, `text.*`,
+/// `fusion.*` and `tasks.NAME.*` beside them: an image-only classifier of one task has exactly the keys that its
+/// published file has.
 impl<B: Backbone + PublishedKeys> PublishedKeys for Classifier<B> {
     fn namings(&self) -> &'static [Naming] {
         self.backbone().namings()
@@ -244,6 +251,13 @@ impl<B: Backbone + PublishedKeys> PublishedKeys for Classifier<B> {
             Published::key(format!("{}.{path}", self.published_head(naming)))
         } else if let Some(path) = path.strip_prefix("distillation_head.") {
             Published::key(format!("{}.{path}", self.published_distillation_head(naming)))
+        } else if let (Some(path), Some(text)) = (path.strip_prefix("text."), self.text()) {
+            text.published(path, Naming::HuggingFace).below("text")
+        } else if let Some((index, parameter)) =
+            path.strip_prefix("task_heads.").and_then(|path| path.split_once('.'))
+        {
+            let task = index.parse().ok().and_then(|index: usize| self.tasks().get(index));
+            Published::key(format!("tasks.{}.{parameter}", task.map_or(index, String::as_str)))
         } else {
             Published::key(path)
         }

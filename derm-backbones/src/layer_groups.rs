@@ -19,6 +19,14 @@ impl LayerGroup {
         Self { name: name.into(), prefixes: prefixes.into_iter().map(Into::into).collect() }
     }
 
+    /// The group of a module that stands as `field` in another one; its name gets `prefix` and a dot.
+    pub(crate) fn below(self, field: &str, prefix: Option<&str>) -> Self {
+        Self {
+            name: prefix.map_or(self.name.clone(), |prefix| format!("{prefix}.{}", self.name)),
+            prefixes: self.prefixes.into_iter().map(|path| format!("{field}.{path}")).collect(),
+        }
+    }
+
     fn holds(&self, path: &str) -> bool {
         self.prefixes.iter().any(|prefix| {
             path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -32,6 +40,12 @@ impl LayerGroup {
 pub trait LayerGroups: Module {
     /// The groups from the image to the head. Together they hold every parameter once.
     fn layer_groups(&self) -> Vec<LayerGroup>;
+
+    /// How far each group lies below the last one. In a chain, as here, one step a group; two encoders beside each
+    /// other both begin one step below the head.
+    fn distances(&self) -> Vec<usize> {
+        (0..self.layer_groups().len()).rev().collect()
+    }
 }
 
 /// The parameters of one group and the factor of their learning rate.
@@ -45,8 +59,8 @@ pub struct LayerRate {
     pub parameters: Vec<ParamId>,
 }
 
-/// Learning-rate factors that fall towards the image: the last group has 1, each one before it `decay` times the
-/// next one's.
+/// Learning-rate factors that fall towards the image: `decay` to the power of the group's distance from the last
+/// one, which has 1.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for a decay outside (0, 1], [`Error::Ungrouped`] where a parameter lies in no group or
@@ -56,11 +70,10 @@ pub struct LayerRate {
 /// Layer-wise rate decay as in `BEiT` and timm's `layer_decay`.
 pub fn layer_rates<M: LayerGroups>(module: &M, decay: f64) -> Result<Vec<LayerRate>, Error> {
     crate::error::check_range("layer_decay", decay, "a number in (0, 1]", |v| v > 0.0 && v <= 1.0)?;
-    let groups = grouped(module)?;
-    let last = groups.len().saturating_sub(1);
-    let rates = groups.into_iter().enumerate().map(|(index, (name, parameters))| LayerRate {
+    let groups = grouped(module)?.into_iter().zip(module.distances());
+    let rates = groups.map(|((name, parameters), distance)| LayerRate {
         name,
-        factor: decay.powi((last - index) as i32),
+        factor: decay.powi(distance as i32),
         parameters,
     });
     Ok(rates.collect())

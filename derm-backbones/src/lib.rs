@@ -7,6 +7,7 @@ mod classifier;
 mod convnext_v2;
 mod efficientnet;
 mod error;
+mod fusion;
 mod keys;
 mod layer_groups;
 mod layers;
@@ -18,6 +19,7 @@ mod position_embedding;
 mod questionnaire;
 mod resnet;
 mod spatial_attention;
+mod text_encoder;
 mod tokenizer;
 mod vit;
 pub mod weights;
@@ -25,10 +27,16 @@ pub mod weights;
 pub use any_backbone::{AnyBackbone, BackboneConfig};
 pub use bert::{Bert, BertConfig, BertFamily, TextFeatures, TextPooling, Tokens};
 pub use blocks::Blocks;
-pub use classifier::{Classifier, ClassifierConfig, ClassifierOutput, HeadConfig};
+pub use classifier::{
+    Classifier, ClassifierConfig, ClassifierInput, ClassifierOutput, HeadConfig, TaskConfig, TextConfig,
+};
 pub use convnext_v2::{ConvNextV2, ConvNextV2Config, PointwiseLayers};
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use error::{Error, ShapeMismatch};
+pub use fusion::{
+    Concatenation, CrossAttentionFusion, CrossAttentionFusionConfig, Fusion, FusionConfig, FusionInput,
+    FusionText, FusionWidths, GatedFusion, GatedFusionConfig, MetaBlock, MetaBlockConfig,
+};
 pub use keys::{Naming, Published, PublishedKeys};
 pub use layer_groups::{LayerGroup, LayerGroups, LayerRate, freeze_layers, layer_rates, unfreeze_layers};
 pub use layers::BatchNorm2d;
@@ -36,8 +44,9 @@ pub use macs::{CountMacs, Macs};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config};
 pub use parameter_count::{ParameterCount, count_parameters};
 pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
-pub use questionnaire::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
+pub use questionnaire::{AnswerColumns, QuestionnaireEncoder, QuestionnaireEncoderConfig};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
 pub use spatial_attention::spatial_attention;
+pub use text_encoder::TextEncoderConfig;
 pub use tokenizer::TextTokenizer;
 pub use vit::{Vit, VitConfig, VitPooling};

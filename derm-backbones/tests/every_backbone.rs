@@ -254,6 +254,6 @@ fn costs_add_up_over_the_head() {
         let heads = if network.backbone().spec().distillation { 2 } else { 1 };
         let head = (heads * 3 * network.backbone().spec().embedding) as u64;
         assert!(encoder.conv_and_linear > head);
-        assert_eq!(network.macs(size), encoder + Macs { conv_and_linear: head, attention: 0 });
+        assert_eq!(network.macs(size, 0), encoder + Macs { conv_and_linear: head, attention: 0 });
     }
 }

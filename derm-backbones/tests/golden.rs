@@ -167,7 +167,7 @@ impl Network {
 
     fn macs(&self, image: [usize; 2]) -> Macs {
         match self {
-            Self::Classifier(network) => network.macs(image),
+            Self::Classifier(network) => network.macs(image, 0),
             Self::Encoder(network) => network.macs(image),
         }
     }

@@ -33,10 +33,9 @@ fn small(questionnaire: bool) -> ClassifierConfig {
             stem: Stem::Conv3x3,
         }),
         head: HeadConfig {
-            num_classes: 3,
-            dropout: 0.0,
             questionnaire: questionnaire
                 .then(|| QuestionnaireEncoderConfig { dropout: 0.0, ..QuestionnaireEncoderConfig::new(5) }),
+            ..HeadConfig::new(3)
         },
     }
 }

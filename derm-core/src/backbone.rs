@@ -125,6 +125,13 @@ impl Taps {
         Self { names: names.into_iter().map(Into::into).collect(), attention: Vec::new() }
     }
 
+    /// These stages too.
+    #[must_use]
+    pub fn with_stages<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.names.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// The attention of these blocks too. It is computed once more for each of them, because the fast forward
     /// pass never holds it.
     #[must_use]

@@ -42,11 +42,11 @@ impl Architecture for Named {
 
     fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> ClassifierConfig {
         let questionnaire = answers_width.map(|inputs| QuestionnaireEncoderConfig {
-            inputs,
             widths: recipe.answers_widths.clone(),
             dropout: recipe.dropout,
+            ..QuestionnaireEncoderConfig::new(inputs)
         });
-        let head = HeadConfig { num_classes, dropout: recipe.dropout, questionnaire };
+        let head = HeadConfig { dropout: recipe.dropout, questionnaire, ..HeadConfig::new(num_classes) };
         ClassifierConfig { backbone: recipe.backbone.clone(), head }
     }
 

@@ -142,11 +142,11 @@ impl Start {
         let device = device();
         device.seed(11);
         let questionnaire = QuestionnaireEncoderConfig {
-            inputs: self.prepared.answers_width().unwrap(),
             widths: vec![8],
             dropout: 0.3,
+            ..QuestionnaireEncoderConfig::new(self.prepared.answers_width().unwrap())
         };
-        let head = HeadConfig { num_classes: 7, dropout: 0.3, questionnaire: Some(questionnaire) };
+        let head = HeadConfig { dropout: 0.3, questionnaire: Some(questionnaire), ..HeadConfig::new(7) };
         let config = ClassifierConfig { backbone: self.recipe.model.backbone.clone(), head };
         let trainer = Trainer {
             recipe: &self.recipe.training,
@@ -394,7 +394,7 @@ impl Architecture for Slim {
         let block = derm_backbones::BlockKind::Basic;
         let config = ResNetConfig { block, depths: vec![1], widths: vec![width], stem: Stem::Conv3x3 };
         let questionnaire = answers_width.map(QuestionnaireEncoderConfig::new);
-        HeadConfig { num_classes, dropout: 0.0, questionnaire }.init(config.init(device)?, device)
+        HeadConfig { questionnaire, ..HeadConfig::new(num_classes) }.init(config.init(device)?, device)
     }
 }
 

@@ -1,10 +1,8 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::activation::softmax;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor};
 
+use super::dot_product::{mask_of, mix, weights};
 use crate::Macs;
 
 /// Multi-head self-attention with one projection for queries, keys and values: `softmax(q kᵀ / √d) v` for each
@@ -47,15 +45,9 @@ impl Attention {
     /// Tokens [B, T, D] → [B, T, D]. Where `masked` [B, T] is true, a token is hidden from all.
     pub(crate) fn forward(&self, tokens: Tensor<3>, masked: Option<&Tensor<2, Bool>>) -> Tensor<3> {
         let [batch, count, width] = tokens.dims();
-        let dropping = self.attention_dropout.prob > 0.0 && tokens.device().is_autodiff();
         let [query, key, value] = self.project(tokens);
-        let mixed = if dropping {
-            let weights = weights_of(query, key, self.mask(masked, count));
-            self.attention_dropout.forward(weights).matmul(value)
-        } else {
-            let mask = self.mask(masked, count);
-            attention(query, key, value, mask, None, AttentionModuleOptions::default())
-        };
+        let mask = masked.map(|masked| mask_of(masked, self.heads, count));
+        let mixed = mix(query, key, value, mask, &self.attention_dropout);
         let mixed: Tensor<3> = mixed.swap_dims(1, 2).reshape([batch, count, width]);
         self.dropout.forward(self.proj.forward(mixed))
     }
@@ -64,7 +56,7 @@ impl Attention {
     pub(crate) fn weights(&self, tokens: Tensor<3>, masked: Option<&Tensor<2, Bool>>) -> Tensor<4> {
         let [_, count, _] = tokens.dims();
         let [query, key, _] = self.project(tokens);
-        weights_of(query, key, self.mask(masked, count))
+        weights(query, key, masked.map(|masked| mask_of(masked, self.heads, count)))
     }
 
     /// Queries, keys and values, each [B, heads, T, d].
@@ -75,14 +67,6 @@ impl Attention {
         [0, 1, 2].map(|part| qkv.clone().narrow(1, part * heads, heads))
     }
 
-    /// [B, T] → [B, heads, T, T].
-    fn mask(&self, masked: Option<&Tensor<2, Bool>>, count: usize) -> Option<Tensor<4, Bool>> {
-        masked.map(|masked| {
-            let [batch, _] = masked.dims();
-            masked.clone().reshape([batch, 1, 1, count]).expand([batch, self.heads, count, count])
-        })
-    }
-
     /// Multiply-accumulates for `count` tokens.
     pub(crate) fn macs(&self, count: usize) -> Macs {
         let [width, _] = self.qkv.weight.lazy_shape().dims();
@@ -91,14 +75,4 @@ impl Attention {
             attention: 2 * (count * count * width) as u64,
         }
     }
-}
-
-fn weights_of(query: Tensor<4>, key: Tensor<4>, mask: Option<Tensor<4, Bool>>) -> Tensor<4> {
-    let [.., width] = query.dims();
-    let scores = (query / (width as f64).sqrt()).matmul(key.swap_dims(2, 3));
-    let scores = match mask {
-        None => scores,
-        Some(mask) => scores.mask_fill(mask, f32::NEG_INFINITY),
-    };
-    softmax(scores, 3)
 }

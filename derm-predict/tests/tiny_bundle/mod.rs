@@ -44,9 +44,12 @@ impl Tiny {
         let width = schema.as_ref().map(FeatureSchema::width);
         let block = BlockKind::Basic;
         let resnet = ResNetConfig { block, depths: vec![1, 1], widths: vec![4, 8], stem: Stem::Conv3x3 };
-        let encoder =
-            width.map(|inputs| QuestionnaireEncoderConfig { inputs, widths: vec![8], dropout: 0.2 });
-        let head = HeadConfig { num_classes: CLASSES.len(), dropout: 0.2, questionnaire: encoder };
+        let encoder = width.map(|inputs| QuestionnaireEncoderConfig {
+            widths: vec![8],
+            dropout: 0.2,
+            ..QuestionnaireEncoderConfig::new(inputs)
+        });
+        let head = HeadConfig { dropout: 0.2, questionnaire: encoder, ..HeadConfig::new(CLASSES.len()) };
         let model_config = ClassifierConfig { backbone: BackboneConfig::Resnet(resnet), head };
         let device = Device::default();
         let model = model_config.init(&device.clone().autodiff()).unwrap().train();
