@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use derm_backbones::{BertConfig, TextPooling, TextTokenizer, weights};
+use derm_backbones::weights::{self, LoadOptions};
+use derm_backbones::{BertConfig, TextPooling, TextTokenizer};
 use derm_core::Taps;
 use serde_json::Value;
 
@@ -38,7 +39,8 @@ fn minilm_gives_the_sentence_embeddings_of_transformers() {
     let folder = find(&weights_folder(), ["model.safetensors", "vocab.txt"])
         .expect("a folder with MiniLM's model.safetensors, tokenizer.json and vocab.txt");
     let network = BertConfig::minilm_l6_h384().init(&device).unwrap();
-    let (network, report) = weights::load_safetensors(network, folder.join("model.safetensors")).unwrap();
+    let (network, report) =
+        weights::load(network, folder.join("model.safetensors"), &LoadOptions::default()).unwrap();
     assert_eq!(report.loaded.len(), 103);
     let reference: Value = serde_json::from_str(include_str!("real_weights/minilm.json")).unwrap();
     let max_length = reference["max_length"].as_u64().unwrap() as usize;
