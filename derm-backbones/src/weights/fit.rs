@@ -55,12 +55,13 @@ impl Fit {
         for naming in namings {
             let layout = Layout::of(module, *naming)?;
             for (index, (entry, table)) in source.tables.iter().enumerate() {
+                let others = prefix.is_none();
                 let prefixes = match prefix {
-                    Some(prefix) => vec![within(entry.as_deref(), prefix)],
+                    Some(prefix) => within(entry.as_deref(), prefix).into_iter().collect(),
                     None => prefixes(table),
                 };
                 for prefix in prefixes {
-                    let keys = todays_keys(module, table, &prefix, *naming);
+                    let keys = todays_keys(module, table, &prefix, others, *naming);
                     let published = module.published_prefix(*naming);
                     let absences = if published.is_empty() { vec![""] } else { vec!["", published] };
                     for absent in absences {
@@ -90,10 +91,13 @@ impl Fit {
     }
 }
 
-/// A prefix that was given for the whole file, as seen from one of its entries.
-fn within(entry: Option<&str>, prefix: &str) -> String {
-    let inside = entry.and_then(|entry| prefix.strip_prefix(entry)?.strip_prefix('.'));
-    inside.unwrap_or(prefix).to_owned()
+/// A prefix that was given for the whole file, as seen from one of its entries, if it lies there.
+fn within(entry: Option<&str>, prefix: &str) -> Option<String> {
+    let inside = match entry {
+        None => prefix,
+        Some(entry) => prefix.strip_prefix(entry)?.strip_prefix('.')?,
+    };
+    Some(inside.to_owned())
 }
 
 fn without<'a>(key: &'a str, prefix: &str) -> &'a str {
@@ -115,17 +119,19 @@ fn prefixes(table: &Table<'_>) -> Vec<String> {
     all
 }
 
-/// Keys of the table by what they are called without `prefix` and under today's names. Where two become one, the
-/// key that had the prefix takes it.
+/// Keys of the table by what they are called without `prefix` and under today's names; those that lack the prefix
+/// only where `others` is true. Where two become one, the key that had the prefix takes it.
 fn todays_keys<M: PublishedKeys>(
     module: &M,
     table: &Table<'_>,
     prefix: &str,
+    others: bool,
     naming: Naming,
 ) -> HashMap<String, String> {
     let mut keys = HashMap::with_capacity(table.len());
-    for with_prefix in [false, true] {
-        for key in table.keys().filter(|key| key.starts_with(prefix) == with_prefix) {
+    let rounds: &[bool] = if others { &[false, true] } else { &[true] };
+    for with_prefix in rounds {
+        for key in table.keys().filter(|key| key.starts_with(prefix) == *with_prefix) {
             let stripped = without(key, prefix);
             let today = module.renamed(stripped, naming).unwrap_or_else(|| stripped.to_owned());
             keys.insert(today, key.clone());
