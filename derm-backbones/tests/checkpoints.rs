@@ -334,7 +334,9 @@ fn from(tensors: &Tensors, options: &LoadOptions) -> Result<(Values, LoadReport)
 fn other_weights() -> Tensors {
     let mut other = tensors(&tiny());
     for (_, _, values) in &mut other {
-        values.iter_mut().for_each(|value| *value += 0.25);
+        for value in values {
+            *value += 0.25;
+        }
     }
     other
 }
@@ -345,14 +347,18 @@ fn wrappers_are_stripped_and_reported() {
     let (loaded, _) = from(&plain, &LoadOptions::default()).unwrap();
     for prefix in ["module.", "_orig_mod.", "module.backbone.", "model.encoder.", "_orig_mod.module.model."] {
         let mut wrapped = plain.clone();
-        wrapped.iter_mut().for_each(|tensor| tensor.0.insert_str(0, prefix));
+        for tensor in &mut wrapped {
+            tensor.0.insert_str(0, prefix);
+        }
         let (got, report) = from(&wrapped, &LoadOptions::default()).unwrap();
         assert_eq!(report.prefix, prefix);
         assert_eq!(got, loaded);
     }
     // something else is no wrapper
     let mut wrapped = plain.clone();
-    wrapped.iter_mut().for_each(|tensor| tensor.0.insert_str(0, "student."));
+    for tensor in &mut wrapped {
+        tensor.0.insert_str(0, "student.");
+    }
     assert!(from(&wrapped, &LoadOptions::default()).is_err());
     // two networks in one file: the one that was asked for
     wrapped.extend(plain.iter().map(|(key, shape, values)| {
@@ -367,7 +373,9 @@ fn wrappers_are_stripped_and_reported() {
 #[test]
 fn a_wrapped_and_a_plain_key_of_one_name_are_not_both_taken() {
     let mut twice = other_weights();
-    twice.iter_mut().for_each(|tensor| tensor.0.insert_str(0, "module."));
+    for tensor in &mut twice {
+        tensor.0.insert_str(0, "module.");
+    }
     twice.push(("fc.bias".to_owned(), vec![3], vec![0.0; 3]));
     assert!(
         matches!(from(&twice, &LoadOptions::default()), Err(Error::Keys { unused, .. }) if unused == ["fc.bias"])
