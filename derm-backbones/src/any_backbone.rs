@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Blocks, ConvNextV2, ConvNextV2Config, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup,
-    LayerGroups, Macs, MobileNetV2, MobileNetV2Config, PublishedKeys, ResNet, ResNetConfig, Stem, Vit,
-    VitConfig,
+    LayerGroups, Macs, MobileNetV2, MobileNetV2Config, MobileVit, MobileVitConfig, PublishedKeys, ResNet,
+    ResNetConfig, Stem, Vit, VitConfig,
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
@@ -64,6 +64,14 @@ pub enum BackboneConfig {
     Convnextv2Base,
     /// A `ConvNeXt` V2 of free depths and widths.
     Convnextv2(ConvNextV2Config),
+    /// `MobileViT`-XXS.
+    MobilevitXxs,
+    /// `MobileViT`-XS.
+    MobilevitXs,
+    /// `MobileViT`-S.
+    MobilevitS,
+    /// A `MobileViT` of free widths and depths.
+    Mobilevit(MobileVitConfig),
     /// timm's `ViT`-tiny, patch 16, 224 pixels.
     #[serde(rename = "vit_tiny_patch16_224")]
     VitTinyPatch16_224,
@@ -128,6 +136,10 @@ impl BackboneConfig {
             Self::Convnextv2Tiny => ConvNextV2Config::tiny().into(),
             Self::Convnextv2Base => ConvNextV2Config::base().into(),
             Self::Convnextv2(config) => config.clone().into(),
+            Self::MobilevitXxs => MobileVitConfig::xxs().into(),
+            Self::MobilevitXs => MobileVitConfig::xs().into(),
+            Self::MobilevitS => MobileVitConfig::s().into(),
+            Self::Mobilevit(config) => config.clone().into(),
             Self::VitTinyPatch16_224 => VitConfig::vit_tiny_patch16_224().into(),
             Self::VitSmallPatch16_224 => VitConfig::vit_small_patch16_224().into(),
             Self::VitBasePatch16_224 => VitConfig::vit_base_patch16_224().into(),
@@ -309,6 +321,8 @@ any_backbone! {
     EfficientNet(EfficientNetConfig),
     /// [`ConvNextV2`].
     ConvNextV2(ConvNextV2Config),
+    /// [`MobileVit`].
+    MobileVit(MobileVitConfig),
     /// [`Vit`].
     Vit(VitConfig),
 }

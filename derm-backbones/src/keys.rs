@@ -5,6 +5,7 @@ mod convnext_v2;
 mod efficientnet;
 mod inverted_residual_trunk;
 mod mobilenet_v2;
+mod mobilevit;
 mod resnet;
 mod vit;
 

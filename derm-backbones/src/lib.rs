@@ -13,6 +13,7 @@ mod layer_groups;
 mod layers;
 mod macs;
 mod mobilenet_v2;
+mod mobilevit;
 mod module_path;
 mod parameter_count;
 mod position_embedding;
@@ -42,6 +43,7 @@ pub use layer_groups::{LayerGroup, LayerGroups, LayerRate, freeze_layers, layer_
 pub use layers::BatchNorm2d;
 pub use macs::{CountMacs, Macs};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config};
+pub use mobilevit::{MobileVit, MobileVitConfig};
 pub use parameter_count::{ParameterCount, count_parameters};
 pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
 pub use questionnaire::{AnswerColumns, QuestionnaireEncoder, QuestionnaireEncoderConfig};

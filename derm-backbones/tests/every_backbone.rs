@@ -6,9 +6,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use derm_backbones::{
     AnyBackbone, BackboneConfig, BlockKind, Blocks, Classifier, ClassifierConfig, ConvNextV2Config,
-    CountMacs, EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, PointwiseLayers, PublishedKeys,
-    ResNetConfig, Stem, VitConfig, VitPooling, count_parameters, freeze_layers, layer_rates, unfreeze_layers,
-    weights,
+    CountMacs, EfficientNetConfig, HeadConfig, Macs, MobileNetV2Config, MobileVitConfig, PointwiseLayers,
+    PublishedKeys, ResNetConfig, Stem, VitConfig, VitPooling, count_parameters, freeze_layers, layer_rates,
+    unfreeze_layers, weights,
 };
 use derm_core::{Backbone, ImageInput, Taps};
 
@@ -35,6 +35,15 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
             pointwise_layers,
         })
     };
+    let mobilevit = MobileVitConfig {
+        widths: [4, 5, 6, 7, 8],
+        expansion: 2,
+        transformer_widths: [6, 4, 8],
+        transformer_depths: [1, 2, 1],
+        heads: 2,
+        embedding: 9,
+        dropout: 0.0,
+    };
     let vit = |pooling| {
         BackboneConfig::Vit(VitConfig {
             input: ImageInput { size: 12, ..VitConfig::deit_tiny_patch16_224().input },
@@ -54,6 +63,9 @@ fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
         (BackboneConfig::Efficientnet(efficientnet), [64, 33]),
         (convnext_v2(PointwiseLayers::Convolution), [16, 24]),
         (convnext_v2(PointwiseLayers::Linear), [32, 16]),
+        (BackboneConfig::Mobilevit(mobilevit.clone()), [32, 64]),
+        // maps of odd sides are resized to whole patches
+        (BackboneConfig::Mobilevit(mobilevit), [40, 33]),
         (vit(VitPooling::ClassToken), [12, 12]),
         // another size than the config's: the table of positions is resampled
         (vit(VitPooling::Distilled), [8, 20]),

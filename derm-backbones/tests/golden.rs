@@ -24,7 +24,7 @@ const ELSEWHERE: &[&str] = &["hf__bert_base_cased_clinical", "hf__distilbert_bas
 const POSITIONS: &str = "position_interpolation";
 
 /// Not built yet.
-const NOT_YET: &[&str] = &["timm__mobilevit", "hf__siglip"];
+const NOT_YET: &[&str] = &["hf__siglip"];
 
 /// A network of the kit.
 struct Model {
@@ -84,6 +84,8 @@ fn model(name: &str) -> Model {
         "hf__vit_base_patch16_224" => {
             transformer(BackboneConfig::VitBasePatch16_224In21k, Naming::HuggingFace)
         }
+        "timm__mobilevit_xxs" => all_tapped(BackboneConfig::MobilevitXxs, Naming::Timm),
+        "timm__mobilevit_s" => all_tapped(BackboneConfig::MobilevitS, Naming::Timm),
         unknown => panic!("unknown model {unknown}"),
     }
 }

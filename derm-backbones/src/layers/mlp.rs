@@ -9,6 +9,7 @@ use super::Activation;
 pub(crate) struct Mlp {
     fc1: Linear,
     fc2: Linear,
+    hidden_dropout: Dropout,
     dropout: Dropout,
     #[module(skip)]
     activation: Activation,
@@ -25,14 +26,20 @@ impl Mlp {
         Self {
             fc1: LinearConfig::new(width, hidden).init(device),
             fc2: LinearConfig::new(hidden, width).init(device),
+            hidden_dropout: DropoutConfig::new(dropout).init(),
             dropout: DropoutConfig::new(dropout).init(),
             activation,
         }
     }
 
+    /// With dropout behind the second layer only.
+    pub(crate) fn without_hidden_dropout(self) -> Self {
+        Self { hidden_dropout: DropoutConfig::new(0.0).init(), ..self }
+    }
+
     /// [B, T, D] → [B, T, D].
     pub(crate) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let hidden = self.dropout.forward(self.activation.apply(self.fc1.forward(tokens)));
+        let hidden = self.hidden_dropout.forward(self.activation.apply(self.fc1.forward(tokens)));
         self.dropout.forward(self.fc2.forward(hidden))
     }
 

@@ -46,6 +46,11 @@ impl TransformerBlockConfig {
 }
 
 impl TransformerBlock {
+    /// With dropout behind its branches only, not between the two linear layers.
+    pub(crate) fn without_hidden_dropout(self) -> Self {
+        Self { mlp: self.mlp.without_hidden_dropout(), ..self }
+    }
+
     /// Tokens [B, T, D] → [B, T, D].
     pub(crate) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
         let branch = self.attention.forward(self.norm1.forward(tokens.clone()), None);
