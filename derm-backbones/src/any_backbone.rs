@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Blocks, ConvNextV2, ConvNextV2Config, CountMacs, EfficientNet, EfficientNetConfig, Error, LayerGroup,
     LayerGroups, Macs, MobileNetV2, MobileNetV2Config, MobileVit, MobileVitConfig, PublishedKeys, ResNet,
-    ResNetConfig, Stem, Vit, VitConfig,
+    ResNetConfig, Siglip, SiglipConfig, Stem, Vit, VitConfig,
 };
 
 /// An image encoder that a file names: `resnet18`, or `resnet: {block: basic, depths: […], widths: […], stem: …}`.
@@ -107,6 +107,17 @@ pub enum BackboneConfig {
     DeitBaseDistilledPatch16_224,
     /// A vision transformer of free sizes.
     Vit(VitConfig),
+    /// `SigLIP`'s base vision tower, patch 16, 224 pixels.
+    #[serde(rename = "siglip_base_patch16_224")]
+    SiglipBasePatch16_224,
+    /// `SigLIP`'s so400m vision tower, patch 14, 384 pixels.
+    #[serde(rename = "siglip_so400m_patch14_384")]
+    SiglipSo400mPatch14_384,
+    /// `MedSigLIP`: the so400m vision tower at 448 pixels.
+    #[serde(rename = "medsiglip_448")]
+    Medsiglip448,
+    /// A `SigLIP` vision tower of free sizes.
+    Siglip(SiglipConfig),
 }
 
 impl BackboneConfig {
@@ -152,6 +163,10 @@ impl BackboneConfig {
             Self::DeitSmallDistilledPatch16_224 => VitConfig::deit_small_patch16_224().distilled().into(),
             Self::DeitBaseDistilledPatch16_224 => VitConfig::deit_base_patch16_224().distilled().into(),
             Self::Vit(config) => config.clone().into(),
+            Self::SiglipBasePatch16_224 => SiglipConfig::siglip_base_patch16_224().into(),
+            Self::SiglipSo400mPatch14_384 => SiglipConfig::siglip_so400m_patch14_384().into(),
+            Self::Medsiglip448 => SiglipConfig::medsiglip_448().into(),
+            Self::Siglip(config) => config.clone().into(),
         }
     }
 
@@ -325,4 +340,6 @@ any_backbone! {
     MobileVit(MobileVitConfig),
     /// [`Vit`].
     Vit(VitConfig),
+    /// [`Siglip`].
+    Siglip(SiglipConfig),
 }

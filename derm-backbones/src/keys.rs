@@ -7,6 +7,7 @@ mod inverted_residual_trunk;
 mod mobilenet_v2;
 mod mobilevit;
 mod resnet;
+mod siglip;
 mod vit;
 
 use derm_core::Backbone;

@@ -164,7 +164,7 @@ pub struct Features {
     /// Name and feature map [B, C, H, W] of each tapped stage, in forward order.
     pub maps: Vec<(String, Tensor<4>)>,
     /// Name and attention [B, heads, T, T] of each tapped block, in forward order: row q holds how much token q
-    /// takes from each token, and sums to 1.
+    /// takes from each token, and sums to 1. A head that pools by attention has one row, [B, heads, 1, T].
     pub attention: Vec<(String, Tensor<4>)>,
     /// The distillation token [B, D] of a distilled `DeiT`, which a second head reads.
     pub distillation: Option<Tensor<2>>,
