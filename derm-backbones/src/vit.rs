@@ -15,8 +15,10 @@ use crate::layers::{
 use crate::position_embedding::resample_position_tensor;
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs, PositionResampling, PositionTable};
 
-/// Of all layer norms.
+/// Of all layer norms, in timm, torchvision and the original.
 const EPSILON: f64 = 1e-6;
+/// Of all layer norms, in the configs of transformers' published networks.
+const HUGGING_FACE_EPSILON: f64 = 1e-12;
 /// Deviation of the initial weights.
 const INITIAL_STD: f64 = 0.02;
 /// Deviation of the initial class token.
@@ -46,6 +48,7 @@ pub enum VitPooling {
 /// | `heads` | required | attention heads a block | ≥ 1 |
 /// | `hidden` | required | width between the two linear layers of a block | ≥ 1 |
 /// | `pooling` | class token | what a head is given | |
+/// | `epsilon` | 10⁻⁶ | added to the variance in all layer norms | (0, 1) |
 /// | `position_dropout` | 0 | dropout of tokens with their positions | [0, 1) |
 /// | `dropout` | 0 | dropout behind attention and in the linear layers | [0, 1) |
 /// | `attention_dropout` | 0 | dropout of attention weights | [0, 1) |
@@ -68,6 +71,9 @@ pub struct VitConfig {
     /// What a head is given.
     #[serde(default)]
     pub pooling: VitPooling,
+    /// Added to the variance in all layer norms.
+    #[serde(default = "default_epsilon")]
+    pub epsilon: f64,
     /// Dropout of tokens with their positions; timm's `pos_drop_rate`, one with `dropout` in torchvision.
     #[serde(default)]
     pub position_dropout: f64,
@@ -80,6 +86,10 @@ pub struct VitConfig {
     /// Probability that the last block drops a branch of an image in training; it grows linearly from 0.
     #[serde(default)]
     pub drop_path: f64,
+}
+
+fn default_epsilon() -> f64 {
+    EPSILON
 }
 
 /// 224 pixels, nine tenths of the shorter side, bicubic: timm's for `ViT` and `DeiT`.
@@ -97,6 +107,7 @@ impl VitConfig {
             heads: width / 64,
             hidden: 4 * width,
             pooling: VitPooling::ClassToken,
+            epsilon: EPSILON,
             position_dropout: 0.0,
             dropout: 0.0,
             attention_dropout: 0.0,
@@ -131,7 +142,7 @@ impl VitConfig {
     }
 
     /// `google/vit-base-patch16-224-in21k` on Hugging Face: the base network with a pooler, 224 × 224 pixels
-    /// without crop, bilinear.
+    /// without crop, bilinear, `epsilon` 10⁻¹².
     pub fn vit_base_patch16_224_in21k() -> Self {
         let input = ImageInput {
             size: 224,
@@ -139,7 +150,7 @@ impl VitConfig {
             interpolation: Interpolation::Bilinear,
             crop_pct: 1.0,
         };
-        Self { pooling: VitPooling::Pooler, ..Self::patch16(input, 768) }
+        Self { pooling: VitPooling::Pooler, epsilon: HUGGING_FACE_EPSILON, ..Self::patch16(input, 768) }
     }
 
     /// `DeiT`-tiny: [`VitConfig::vit_tiny_patch16_224`] for `ImageNet`'s statistics.
@@ -220,6 +231,7 @@ impl VitConfig {
         if !self.width.is_multiple_of(self.heads) {
             return Err(Error::Heads { width: self.width, heads: self.heads });
         }
+        check_range("epsilon", self.epsilon, "a number in (0, 1)", |v| v > 0.0 && v < 1.0)?;
         let rates = [
             ("position_dropout", self.position_dropout),
             ("dropout", self.dropout),
@@ -284,7 +296,7 @@ impl VitConfig {
                 heads: self.heads,
                 hidden: self.hidden,
                 activation: Activation::Gelu,
-                epsilon: EPSILON,
+                epsilon: self.epsilon,
                 attention_dropout: self.attention_dropout,
                 dropout: self.dropout,
                 drop_path: DropPath::linear_rate(self.drop_path, index, self.depth),
@@ -298,7 +310,7 @@ impl VitConfig {
             patch_embedding: PatchEmbedding::new(self.patch_size, self.width, device),
             position_dropout: DropoutConfig::new(self.position_dropout).init(),
             blocks: (0..self.depth).map(block).collect(),
-            norm: LayerNormConfig::new(self.width).with_epsilon(EPSILON).init(device),
+            norm: LayerNormConfig::new(self.width).with_epsilon(self.epsilon).init(device),
             pooler: (self.pooling == VitPooling::Pooler)
                 .then(|| LinearConfig::new(self.width, self.width).init(device)),
             config: self.clone(),
