@@ -1,6 +1,8 @@
 use burn::tensor::Tensor;
 use derm_core::{Backbone, Features, Taps};
 
+use crate::host_memory::computes_in_host_memory;
+
 /// An image encoder as a chain: each block takes what the one before gave, and stage maps, attention and pooled
 /// features are read off between them. Every encoder of this crate is one; forward passes and activation
 /// recomputation walk the same chain.
@@ -39,8 +41,43 @@ pub trait Blocks: Backbone {
     fn pool(&self, state: Tensor<4>) -> Features;
 }
 
+/// Inference in the host's memory takes about this many pixels at a time: then the maps of a large image stay in
+/// the cache between two blocks, and small images still share a product.
+const PIXELS_AT_ONCE: usize = 1 << 16;
+
 /// The forward pass of a chain of blocks.
 pub(crate) fn forward_blocks(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
+    let [batch, _, height, width] = images.dims();
+    let at_once = (PIXELS_AT_ONCE / (height * width).max(1)).max(1);
+    let device = images.device();
+    if batch <= at_once || device.is_autodiff() || !computes_in_host_memory(&device) {
+        return forward_chain(network, images, taps);
+    }
+    let parts = images.split(at_once, 0);
+    concatenated(parts.into_iter().map(|images| forward_chain(network, images, taps)).collect())
+}
+
+/// The features of the images of all parts.
+fn concatenated(parts: Vec<Features>) -> Features {
+    let named = |of: fn(&Features) -> &Vec<(String, Tensor<4>)>| -> Vec<(String, Tensor<4>)> {
+        let names = parts.first().map(of).into_iter().flatten().map(|(name, _)| name.clone());
+        let concatenate = |(index, name): (usize, String)| {
+            let maps = parts.iter().filter_map(|part| of(part).get(index));
+            (name, Tensor::cat(maps.map(|(_, map)| map.clone()).collect(), 0))
+        };
+        names.enumerate().map(concatenate).collect()
+    };
+    let (maps, attention) = (named(|part| &part.maps), named(|part| &part.attention));
+    let distillation: Option<Vec<Tensor<2>>> = parts.iter().map(|part| part.distillation.clone()).collect();
+    Features {
+        pooled: Tensor::cat(parts.iter().map(|part| part.pooled.clone()).collect(), 0),
+        maps,
+        attention,
+        distillation: distillation.map(|tokens| Tensor::cat(tokens, 0)),
+    }
+}
+
+fn forward_chain(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
     let spec = network.spec();
     let [_, _, height, width] = images.dims();
     let wanted = |names: &mut dyn Iterator<Item = (usize, bool)>| -> Vec<usize> {

@@ -8,6 +8,7 @@ mod convnext_v2;
 mod efficientnet;
 mod error;
 mod fusion;
+mod host_memory;
 mod keys;
 mod layer_groups;
 mod layers;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
 use crate::error::check_sizes;
-use crate::layers::{Conv2d, ConvNorm};
+use crate::layers::{Activation, Conv2d, ConvNorm};
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
 /// The residual block that a `ResNet` repeats.
@@ -378,19 +378,26 @@ impl Block {
             None => map.clone(),
             Some(downsample) => downsample.forward(map.clone()),
         };
-        let mut map = self.conv2.forward(relu(self.conv1.forward(map)));
-        if let Some(conv3) = &self.conv3 {
-            map = conv3.forward(relu(map));
+        let map = self.conv1.forward_activated(map, Activation::Relu);
+        let map = match &self.conv3 {
+            None => self.conv2.forward(map),
+            Some(conv3) => conv3.forward(self.conv2.forward_activated(map, Activation::Relu)),
+        };
+        if self.conv1.is_channels_last() {
+            // in the order of the memory
+            let [map, shortcut] = [map, shortcut].map(|map| map.permute([0, 2, 3, 1]));
+            relu(map + shortcut).permute([0, 3, 1, 2])
+        } else {
+            relu(map + shortcut)
         }
-        relu(map + shortcut)
     }
 
     fn fold(self) -> Self {
         Self {
-            conv1: self.conv1.fold(),
-            conv2: self.conv2.fold(),
-            conv3: self.conv3.map(ConvNorm::fold),
-            downsample: self.downsample.map(ConvNorm::fold),
+            conv1: self.conv1.fold_channels_last(),
+            conv2: self.conv2.fold_channels_last(),
+            conv3: self.conv3.map(ConvNorm::fold_channels_last),
+            downsample: self.downsample.map(ConvNorm::fold_channels_last),
         }
     }
 

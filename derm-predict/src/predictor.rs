@@ -71,6 +71,7 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         let device = device.clone().without_autodiff();
         let model = build(&config.model, &device)?;
         let (model, _) = weights::load(model, folder.join(WEIGHTS), &LoadOptions::default())?;
+        let model = model.fold_batch_norm();
         let mismatch = |path: &Path, reason: String| Err(Error::Mismatch { path: path.to_owned(), reason });
         if labels.num_classes() != model.num_classes() {
             let (got, expected) = (labels.num_classes(), model.num_classes());

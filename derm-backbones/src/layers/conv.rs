@@ -103,6 +103,16 @@ impl Conv2d {
         Self { weight: Param::from_tensor(weight).set_require_grad(false), ..self }
     }
 
+    /// The weights [C', C / groups, k, k].
+    pub(crate) fn weight(&self) -> Tensor<4> {
+        self.weight.val()
+    }
+
+    /// Input pixels an output pixel, along one axis.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Output channels C'.
     pub(crate) fn channels_out(&self) -> usize {
         let [channels, _, _, _] = self.weight.lazy_shape().dims();

@@ -1,0 +1,7 @@
+use burn::tensor::Device;
+
+/// Whether a device computes in the host's memory: it reports no pool of its own. What pays there, strided views
+/// and small working sets, does not on an accelerator.
+pub(crate) fn computes_in_host_memory(device: &Device) -> bool {
+    device.memory_pool_usage().is_none()
+}
