@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use derm_core::FileError;
 
@@ -146,6 +147,52 @@ pub enum Error {
         origin: String,
         /// Module and name, as Python would import them.
         name: String,
+    },
+    /// A file that is not the known one.
+    #[error("{} has the SHA-256 {found}; expected {expected}", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// The digest that is known, or its first digits.
+        expected: String,
+        /// The file's digest.
+        found: String,
+    },
+    /// Weights whose publisher asks for consent to terms before they can be fetched.
+    #[error(
+        "{name} is given out only after consent to its terms; fetch {url} with an account and load the file"
+    )]
+    Gated {
+        /// The weights' name.
+        name: String,
+        /// Where they lie.
+        url: String,
+    },
+    /// An address that nothing is fetched from.
+    #[error("{url} is refused: {reason}")]
+    Url {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// A server's answer that is not the file.
+    #[error("{url} answered with status {status}")]
+    Http {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A download that failed or broke off. What was received stays, and the next attempt goes on from there.
+    #[error("fetching {url} failed after {received} bytes: {reason}")]
+    Transfer {
+        /// The address.
+        url: String,
+        /// Bytes that are there.
+        received: u64,
+        /// What happened.
+        reason: String,
     },
     /// A shard index that cannot be read.
     #[error("{origin} is no shard index: {reason}")]
