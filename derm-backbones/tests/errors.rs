@@ -5,8 +5,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use derm_backbones::weights::LoadOptions;
 use derm_backbones::{
-    BackboneConfig, BlockKind, ClassifierConfig, Error, HeadConfig, Naming, Published, PublishedKeys,
-    QuestionnaireEncoderConfig, ResNetConfig, ShapeMismatch, Stem, weights,
+    BackboneConfig, BlockKind, ClassifierConfig, ConvNextV2Config, EfficientNetConfig, Error, HeadConfig,
+    MobileNetV2Config, MobileVitConfig, Naming, Published, PublishedKeys, QuestionnaireEncoderConfig,
+    ResNetConfig, ShapeMismatch, Stem, weights,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -82,6 +83,53 @@ fn classes_answers_and_dropout_have_ranges() {
     }
     let error = QuestionnaireEncoderConfig::new(0).init(&Device::default()).unwrap_err();
     assert!(matches!(error, Error::OutOfRange { parameter: "questionnaire.inputs", .. }), "{error}");
+}
+
+#[test]
+fn multipliers_and_stochastic_depth_have_ranges() {
+    for value in [0.0, -1.0, 8.1, f64::NAN, f64::INFINITY] {
+        let error = MobileNetV2Config::new(value).init(&Device::default()).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { parameter: "width_multiplier", .. }), "{error}");
+        let wide = EfficientNetConfig { width_multiplier: value, ..EfficientNetConfig::b0() };
+        assert!(matches!(wide.spec(), Err(Error::OutOfRange { parameter: "width_multiplier", .. })));
+        let deep = EfficientNetConfig { depth_multiplier: value, ..EfficientNetConfig::b0() };
+        assert!(matches!(deep.validate(), Err(Error::OutOfRange { parameter: "depth_multiplier", .. })));
+    }
+    assert!(MobileNetV2Config::new(8.0).validate().is_ok());
+    for stochastic_depth in [-0.1, 1.0, f64::NAN] {
+        let error =
+            EfficientNetConfig { stochastic_depth, ..EfficientNetConfig::b0() }.validate().unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { parameter: "stochastic_depth", .. }), "{error}");
+        let error = ConvNextV2Config { stochastic_depth, ..ConvNextV2Config::atto() }.validate().unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { parameter: "stochastic_depth", .. }), "{error}");
+    }
+}
+
+#[test]
+fn sizes_of_convnext_and_mobilevit_are_checked() {
+    let convnext = ConvNextV2Config { depths: vec![1, 1], ..ConvNextV2Config::atto() };
+    assert!(matches!(convnext.init(&Device::default()), Err(Error::Stages { .. })));
+    let convnext = ConvNextV2Config { widths: vec![], ..ConvNextV2Config::atto() };
+    assert!(matches!(convnext.spec(), Err(Error::Sizes { parameter: "widths", .. })));
+    let xxs = MobileVitConfig::xxs;
+    let heads = MobileVitConfig { heads: 5, ..xxs() }.init(&Device::default()).map(|_| ()).unwrap_err();
+    assert!(matches!(heads, Error::Heads { width: 64, heads: 5 }), "{heads}");
+    for config in [
+        MobileVitConfig { widths: [8, 8, 0, 8, 8], ..xxs() },
+        MobileVitConfig { transformer_widths: [64, 0, 96], ..xxs() },
+        MobileVitConfig { transformer_depths: [0, 1, 1], ..xxs() },
+    ] {
+        assert!(matches!(config.validate(), Err(Error::Sizes { .. })), "{config:?}");
+    }
+    for config in [
+        MobileVitConfig { expansion: 1, ..xxs() },
+        MobileVitConfig { heads: 0, ..xxs() },
+        MobileVitConfig { embedding: 0, ..xxs() },
+        MobileVitConfig { dropout: 1.0, ..xxs() },
+        MobileVitConfig { dropout: f64::NAN, ..xxs() },
+    ] {
+        assert!(matches!(config.validate(), Err(Error::OutOfRange { .. })), "{config:?}");
+    }
 }
 
 #[test]

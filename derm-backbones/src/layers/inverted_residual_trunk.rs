@@ -63,7 +63,7 @@ impl InvertedResidualTrunkConfig {
     pub(crate) fn init(&self, device: &Device) -> InvertedResidualTrunk {
         let count: usize = self.stages.iter().map(|stage| stage.depth).sum();
         let mut channels = self.stem;
-        let mut index = 0;
+        let mut index = 0_usize;
         let mut stages = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             let mut blocks = Vec::with_capacity(stage.depth);

@@ -49,3 +49,32 @@ impl Mlp {
         2 * (tokens * width * hidden) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    use super::Mlp;
+    use crate::layers::Activation;
+
+    /// One network twice.
+    const F32_NOISE: f64 = 1e-5;
+
+    /// Without hidden dropout every output is dropped or doubled; with it, the hidden values change too.
+    #[test]
+    fn hidden_values_are_dropped_unless_asked_not_to() {
+        let device = Device::default();
+        device.seed(3);
+        let mlp = Mlp::new(8, 16, Activation::Gelu, 0.5, &device);
+        let tokens = Tensor::<3>::random([4, 5, 8], Distribution::Normal(0.0, 1.0), &device);
+        let host = |tokens: Tensor<3>| tokens.into_data().iter::<f64>().collect::<Vec<_>>();
+        let plain = host(mlp.forward(tokens.clone()));
+        let dropped_or_doubled = |mlp: &Mlp| {
+            let trained = host(mlp.forward(tokens.clone().autodiff()));
+            assert!(trained.iter().any(|got| *got == 0.0) && trained.iter().any(|got| *got != 0.0));
+            plain.iter().zip(trained).all(|(plain, got)| got == 0.0 || (got - 2.0 * plain).abs() < F32_NOISE)
+        };
+        assert!(!dropped_or_doubled(&mlp));
+        assert!(dropped_or_doubled(&mlp.without_hidden_dropout()));
+    }
+}
