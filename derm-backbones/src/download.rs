@@ -15,7 +15,7 @@ use crate::registry::verify;
 use crate::{Error, KnownWeights, WeightsSource};
 
 /// How long a connection, an answer or the next bytes may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Bytes between two reports of progress.
 const PIECE: usize = 1 << 18;
@@ -110,8 +110,7 @@ pub fn fetch(
     }
     std::fs::create_dir_all(folder).map_err(FileError::at(folder, "create"))?;
     let mut part = Part::open(folder.join(format!("{}.part", file.file_name)))?;
-    let transferred = part.fill(&agent, &file.url, &mut progress);
-    transferred?;
+    part.fill(&agent, &file.url, &mut progress)?;
     if let Err(error) = verify(&part.path, digest) {
         part.remove()?;
         return Err(error);

@@ -12,7 +12,7 @@
 //! - wrappers before the keys, which are stripped: `module.`, `_orig_mod.`, `model.`, `backbone.`, …, three of them
 //!   at most; the network's own [`published_prefix`](PublishedKeys::published_prefix) may be absent;
 //! - the naming, of those that the network is published under;
-//! - of these, what gives most of the module's keys; among equals the plainest.
+//! - of all these together, what gives most of the module's keys; among equals the plainest;
 //! - axes of length 1 may be more or fewer; f64, f16 and bf16 become f32.
 //!
 //! Everything else is strict: a key that is missing, unused or of another shape is an error that lists all of them,
