@@ -168,7 +168,7 @@ impl BertConfig {
             pooler: bert.then(|| LinearConfig::new(self.width, self.width).init(device)),
             config: self.clone(),
         };
-        Ok(crate::layers::normal_linear_weights(network, INITIAL_STD).materialize())
+        Ok(crate::layers::normal_linear_weights(network, INITIAL_STD))
     }
 }
 

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 use derm_core::{Backbone, BackboneSpec, Features, Taps};
 use serde::{Deserialize, Serialize};
 
+use crate::drawn::drawn;
 use crate::error::{check_count, check_dropout};
 use crate::{
     AnyBackbone, BackboneConfig, Bert, CountMacs, Error, Fusion, FusionConfig, FusionInput, FusionText,
@@ -105,7 +106,8 @@ impl HeadConfig {
         self.questionnaire.is_none() && self.text.is_none()
     }
 
-    /// A classifier on top of `backbone`, which may come from anywhere.
+    /// A classifier on top of `backbone`, which may come from anywhere. Weights that are not drawn yet, the encoder's
+    /// too, are drawn here and now.
     ///
     /// # Errors
     /// As [`HeadConfig::validate`] and [`FusionConfig::validate`].
@@ -122,8 +124,8 @@ impl HeadConfig {
         };
         let fusion = if self.image_only() { None } else { Some(self.fusion.init(widths, device)?) };
         let width = fusion.as_ref().map_or(spec.embedding, Fusion::width);
-        let linear = |width, classes| LinearConfig::new(width, classes).init(device).materialize();
-        Ok(Classifier {
+        let linear = |width, classes| LinearConfig::new(width, classes).init(device);
+        Ok(drawn(Classifier {
             questionnaire,
             text,
             text_pooling: self.text.as_ref().map_or(TextPooling::default(), |text| text.pooling),
@@ -135,7 +137,7 @@ impl HeadConfig {
             tasks: self.tasks.iter().map(|task| task.name.clone()).collect(),
             num_classes: self.num_classes,
             backbone,
-        })
+        }))
     }
 }
 

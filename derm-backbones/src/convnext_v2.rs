@@ -187,7 +187,7 @@ impl ConvNextV2Config {
         }
         let norm = layer_norm(channels, device);
         let network = ConvNextV2 { stem, stages, norm, pointwise_layers: self.pointwise_layers, spec };
-        Ok(normal_linear_weights(network, WEIGHT_STD).materialize())
+        Ok(normal_linear_weights(network, WEIGHT_STD))
     }
 }
 

@@ -155,7 +155,7 @@ impl EfficientNetConfig {
     /// As [`EfficientNetConfig::validate`].
     pub fn init(&self, device: &Device) -> Result<EfficientNet, Error> {
         let spec = self.spec()?;
-        Ok(EfficientNet { trunk: self.trunk().init(device), spec }.materialize())
+        Ok(EfficientNet { trunk: self.trunk().init(device), spec })
     }
 }
 

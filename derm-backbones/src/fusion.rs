@@ -114,7 +114,7 @@ impl FusionConfig {
             Self::Gated(config) => Fusion::Gated(config.init(widths, device)),
             Self::CrossAttention(config) => Fusion::CrossAttention(config.init(widths, device)),
         };
-        Ok(fusion.materialize())
+        Ok(fusion)
     }
 }
 

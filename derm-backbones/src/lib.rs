@@ -7,6 +7,7 @@ mod classifier;
 mod convnext_v2;
 #[cfg(feature = "download")]
 pub mod download;
+mod drawn;
 mod efficientnet;
 mod error;
 mod fusion;
@@ -37,6 +38,7 @@ pub use classifier::{
     Classifier, ClassifierConfig, ClassifierInput, ClassifierOutput, HeadConfig, TaskConfig, TextConfig,
 };
 pub use convnext_v2::{ConvNextV2, ConvNextV2Config, PointwiseLayers};
+pub use drawn::drawn;
 pub use efficientnet::{EfficientNet, EfficientNetConfig};
 pub use error::{Error, ShapeMismatch};
 pub use fusion::{

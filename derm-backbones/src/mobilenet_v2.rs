@@ -104,7 +104,7 @@ impl MobileNetV2Config {
     /// As [`MobileNetV2Config::validate`].
     pub fn init(&self, device: &Device) -> Result<MobileNetV2, Error> {
         let spec = self.spec()?;
-        Ok(MobileNetV2 { trunk: self.trunk().init(device), spec }.materialize())
+        Ok(MobileNetV2 { trunk: self.trunk().init(device), spec })
     }
 }
 

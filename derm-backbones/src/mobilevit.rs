@@ -190,7 +190,7 @@ impl MobileVitConfig {
             final_conv: ConvNorm::new(Conv2d::new(channels, self.embedding, 1, 1, device), device),
             spec,
         };
-        Ok(normal_linear_weights(network, WEIGHT_STD).materialize())
+        Ok(normal_linear_weights(network, WEIGHT_STD))
     }
 }
 

@@ -109,7 +109,7 @@ impl QuestionnaireEncoderConfig {
             inputs: self.inputs,
             embedding: inputs,
         };
-        Ok(encoder.materialize())
+        Ok(encoder)
     }
 }
 

@@ -207,8 +207,7 @@ impl ResNetConfig {
             stem: self.stem,
             spec,
         };
-        // Burn draws weights when they are first used; drawn here, they do not depend on what else draws.
-        Ok(network.materialize())
+        Ok(network)
     }
 }
 

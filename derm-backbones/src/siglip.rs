@@ -199,8 +199,7 @@ impl SiglipConfig {
             uniform_within((6.0 / (inputs + outputs) as f64).sqrt())
         });
         network.head.out_proj.weight = Param::from_tensor(lecun_normal([width, width], width, device));
-        // Burn draws weights when they are first used; drawn here, they do not depend on what else draws.
-        Ok(network.materialize())
+        Ok(network)
     }
 }
 

@@ -316,8 +316,7 @@ impl VitConfig {
             config: self.clone(),
             spec,
         };
-        // Burn draws weights when they are first used; drawn here, they do not depend on what else draws.
-        Ok(normal_linear_weights(network, INITIAL_STD).materialize())
+        Ok(normal_linear_weights(network, INITIAL_STD))
     }
 }
 

@@ -14,6 +14,9 @@ use derm_data::{
 use derm_predict::Predictor;
 use tiny_bundle::{CLASSES, PNG, Tiny};
 
+/// A bundle is served with its batch norms folded: the same sums, rounded elsewhere.
+const FOLDING_NOISE: f64 = 1e-5;
+
 fn assert_send_sync<T: Send + Sync>(_: &T) {}
 
 fn dataset() -> derm_data::Dataset {
@@ -46,21 +49,24 @@ fn logits_are_the_same(questionnaire: bool) {
         let ImageSource::Rgb(pixels) = &record.image else { unreachable!("drawn images are in memory") };
         let answers = if questionnaire { record.answers.clone() } else { Answers::new() };
         let logits = predictor.logits(pixels, &answers).unwrap();
-        let got: Vec<u64> = logits.view().iter().map(|value| value.to_bits()).collect();
-        assert_eq!(got, expected.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
-        different.push(got);
+        let got: Vec<f64> = logits.view().iter().copied().collect();
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((got - expected).abs() <= FOLDING_NOISE * (1.0 + expected.abs()), "{got} and {expected}");
+        }
+        assert_eq!(got.len(), expected.len());
+        different.push(got.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
     }
     different.dedup();
     assert_eq!(different.len(), 12, "the network does not look at its input");
 }
 
 #[test]
-fn logits_of_an_image_only_model_are_bit_identical() {
+fn logits_of_an_image_only_model_are_the_models() {
     logits_are_the_same(false);
 }
 
 #[test]
-fn logits_of_a_model_with_a_questionnaire_are_bit_identical() {
+fn logits_of_a_model_with_a_questionnaire_are_the_models() {
     logits_are_the_same(true);
 }
 
