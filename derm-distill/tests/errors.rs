@@ -69,7 +69,7 @@ fn an_unknown_layer_is_named_with_those_that_exist() {
         let error = init(&layers(LayerPairs::Pairs(vec![pair])), &spec, &spec);
         let Error::Layer { network: found, source } = &error else { panic!("{error}") };
         assert_eq!(*found, network);
-        assert_eq!((source.tap.as_str(), source.stages.len()), ("layer9", 2));
+        assert_eq!((source.tap.as_str(), source.known.len()), ("layer9", 2));
         assert!(error.to_string().contains(&network.to_string()), "{error}");
     }
 }

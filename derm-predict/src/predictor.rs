@@ -183,7 +183,8 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         self.schema.as_ref()
     }
 
-    /// The network, in inference mode.
+    /// The network in its inference form: batch norms are folded, so it neither trains nor saves. The trained form is
+    /// what [`weights::load`] reads from the bundle's `model.safetensors`.
     pub fn model(&self) -> &Classifier<B> {
         &self.model
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use derm_backbones::weights::save_safetensors;
+use derm_backbones::weights::{self, LoadOptions, save_safetensors};
 use derm_backbones::{
     AnyBackbone, Classifier, ClassifierConfig, HeadConfig, QuestionnaireEncoderConfig, ResNet, ResNetConfig,
     Stem,
@@ -360,8 +360,11 @@ fn a_student_of_another_size_learns_from_a_teacher() {
     let config = fs::read_to_string(teacher.bundle().join("config.json")).unwrap();
     let config: BundleConfig<ClassifierConfig> = serde_json::from_str(&config).unwrap();
     let renamed = place.path().join("renamed");
+    let model = config.model.init(&device().without_autodiff()).unwrap();
+    let weights = teacher.bundle().join("model.safetensors");
+    let (model, _) = weights::load(model, weights, &LoadOptions::default()).unwrap();
     let bundle = Bundle {
-        model: teacher.predictor.model(),
+        model: &model,
         config,
         labels: &LabelMap::new(names).unwrap(),
         schema: teacher.predictor.schema(),
