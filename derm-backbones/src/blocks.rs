@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use derm_core::{Backbone, Features, Taps};
 
@@ -78,28 +80,52 @@ fn concatenated(parts: Vec<Features>) -> Features {
 }
 
 fn forward_chain(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
-    let spec = network.spec();
     let [_, _, height, width] = images.dims();
+    let Walked { state, maps, attention } =
+        walk(network, 0..network.num_blocks(), images, [height, width], taps);
+    Features { maps, attention, ..network.pool(state) }
+}
+
+/// What a walk over some blocks gives.
+pub(crate) struct Walked {
+    /// The state behind the last of them.
+    pub(crate) state: Tensor<4>,
+    /// Name and map of each tapped stage that lies behind one of them.
+    pub(crate) maps: Vec<(String, Tensor<4>)>,
+    /// Name and attention of each tapped block among them.
+    pub(crate) attention: Vec<(String, Tensor<4>)>,
+}
+
+/// Blocks `blocks` of the chain, from the state before the first of them; `image` is the images' [height, width].
+pub(crate) fn walk(
+    network: &impl Blocks,
+    blocks: Range<usize>,
+    state: Tensor<4>,
+    image: [usize; 2],
+    taps: &Taps,
+) -> Walked {
+    let spec = network.spec();
     let wanted = |names: &mut dyn Iterator<Item = (usize, bool)>| -> Vec<usize> {
         names.filter(|(_, wanted)| *wanted).map(|(index, _)| index).collect()
     };
     let stages = wanted(&mut spec.stages.iter().map(|stage| taps.contains(&stage.name)).enumerate());
     let attention =
         wanted(&mut spec.attention.iter().map(|block| taps.contains_attention(&block.name)).enumerate());
-    let (mut maps, mut weights) = (Vec::new(), Vec::new());
-    let mut state = images;
-    for index in 0..network.num_blocks() {
+    let mut walked = Walked { state, maps: Vec::new(), attention: Vec::new() };
+    for index in blocks {
+        let mut state = walked.state;
         for &entry in attention.iter().filter(|entry| network.attention_block(**entry) == index) {
             if let Some(map) = network.attention(index, state.clone()) {
-                weights.push((spec.attention[entry].name.clone(), map));
+                walked.attention.push((spec.attention[entry].name.clone(), map));
             }
         }
         state = network.block(index, state);
         for &stage in stages.iter().filter(|stage| network.stage_block(**stage) == index) {
-            maps.push((spec.stages[stage].name.clone(), network.stage_map(state.clone(), [height, width])));
+            walked.maps.push((spec.stages[stage].name.clone(), network.stage_map(state.clone(), image)));
         }
+        walked.state = state;
     }
-    Features { maps, attention: weights, ..network.pool(state) }
+    walked
 }
 
 /// Global average pooling: [B, C, H, W] → [B, C].

@@ -268,6 +268,17 @@ impl<B: Backbone> Classifier<B> {
     /// When answers or text are given to a model that has no place for them or withheld from one that does (see
     /// [`Classifier::num_answers`] and [`Classifier::text`]), and when shapes do not fit.
     pub fn forward_input(&self, input: ClassifierInput, taps: &Taps) -> ClassifierOutput {
+        self.forward_encoded(input, taps, |images, taps| self.backbone.forward_features(images, taps))
+    }
+
+    /// [`Classifier::forward_input`] with image features that `encode` gives for the images and the taps that the
+    /// fusion needs too.
+    pub(crate) fn forward_encoded(
+        &self,
+        input: ClassifierInput,
+        taps: &Taps,
+        encode: impl FnOnce(Tensor<4>, &Taps) -> Features,
+    ) -> ClassifierOutput {
         assert!(
             input.answers.is_some() == self.questionnaire.is_some(),
             "a model with a questionnaire needs answers, one without takes none"
@@ -278,11 +289,11 @@ impl<B: Backbone> Classifier<B> {
         );
         let (features, embedding) = match &self.fusion {
             None => {
-                let features = self.backbone.forward_features(input.images, taps);
+                let features = encode(input.images, taps);
                 let embedding = features.pooled.clone();
                 (features, embedding)
             }
-            Some(fusion) => self.fuse(fusion, input, taps),
+            Some(fusion) => self.fuse(fusion, input, taps, encode),
         };
         let embedding = self.dropout.forward(embedding);
         let task = |(name, head): (&String, &Linear)| (name.clone(), head.forward(embedding.clone()));
@@ -299,13 +310,19 @@ impl<B: Backbone> Classifier<B> {
         }
     }
 
-    fn fuse(&self, fusion: &Fusion, input: ClassifierInput, taps: &Taps) -> (Features, Tensor<2>) {
+    fn fuse(
+        &self,
+        fusion: &Fusion,
+        input: ClassifierInput,
+        taps: &Taps,
+        encode: impl FnOnce(Tensor<4>, &Taps) -> Features,
+    ) -> (Features, Tensor<2>) {
         let last = match fusion {
             Fusion::CrossAttention(_) => self.backbone.spec().stages.last().map(|stage| stage.name.as_str()),
             _ => None,
         };
         let wanted = taps.clone().with_stages(last.filter(|name| !taps.contains(name)));
-        let mut features = self.backbone.forward_features(input.images, &wanted);
+        let mut features = encode(input.images, &wanted);
         let answers = self.questionnaire.as_ref().zip(input.answers);
         let text = self.text.as_ref().zip(input.text).map(|(encoder, tokens)| {
             let text = encoder.forward(&tokens, &Taps::none());

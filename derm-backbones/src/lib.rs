@@ -22,6 +22,8 @@ mod module_path;
 mod parameter_count;
 mod position_embedding;
 mod questionnaire;
+#[cfg(feature = "recompute")]
+mod recompute;
 mod registry;
 mod resnet;
 mod siglip;
@@ -54,6 +56,8 @@ pub use mobilevit::{MobileVit, MobileVitConfig};
 pub use parameter_count::{ParameterCount, count_parameters};
 pub use position_embedding::{PositionResampling, PositionTable, resample_positions};
 pub use questionnaire::{AnswerColumns, QuestionnaireEncoder, QuestionnaireEncoderConfig};
+#[cfg(feature = "recompute")]
+pub use recompute::{Recompute, RecomputedStep};
 pub use registry::{KnownArchitecture, KnownWeights, WeightsSource, known_weights, registry};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
 pub use siglip::{Siglip, SiglipConfig};
