@@ -5,7 +5,7 @@ mod small_networks;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use derm_backbones::{
     AnyBackbone, BackboneConfig, Blocks, Classifier, ClassifierConfig, CountMacs, HeadConfig, Macs,
     PublishedKeys, count_parameters, freeze_layers, layer_rates, unfreeze_layers, weights,
@@ -22,9 +22,8 @@ fn classifier(config: &BackboneConfig, device: &Device) -> Classifier<AnyBackbon
     config.init(device).unwrap()
 }
 
-fn images([height, width]: [usize; 2], device: &Device) -> Tensor<4> {
-    device.seed(7);
-    Tensor::random([2, 3, height, width], Distribution::Normal(0.0, 1.0), device)
+fn images(size: [usize; 2], device: &Device) -> Tensor<4> {
+    small_networks::images(2, size, device)
 }
 
 fn host<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use derm_backbones::{
     AnyBackbone, BackboneConfig, BertConfig, Blocks, Classifier, ClassifierConfig, ClassifierInput,
     ClassifierOutput, ConvNextV2Config, CrossAttentionFusionConfig, EfficientNetConfig, FusionConfig,
@@ -41,10 +41,8 @@ fn classifier(config: &BackboneConfig, head: HeadConfig, device: &Device) -> Cla
     ClassifierConfig { backbone: config.clone(), head }.init(device).unwrap()
 }
 
-fn images([height, width]: [usize; 2], device: &Device) -> ClassifierInput {
-    device.seed(7);
-    let images = Tensor::random([3, 3, height, width], Distribution::Normal(0.3, 1.0), device);
-    ClassifierInput { images, answers: None, text: None }
+fn images(size: [usize; 2], device: &Device) -> ClassifierInput {
+    ClassifierInput { images: small_networks::images(3, size, device) + 0.3, answers: None, text: None }
 }
 
 /// `ConvNeXt` turns its maps to channels-last and back: a gradient that enters a block anew lies otherwise in memory.
@@ -325,7 +323,7 @@ fn multimodal_head(fusion: FusionConfig, dropout: f64) -> HeadConfig {
 
 fn multimodal_input(size: [usize; 2], device: &Device) -> ClassifierInput {
     let input = images(size, device);
-    let answers = Tensor::random([3, 5], Distribution::Default, device);
+    let answers = input.images.clone().slice([0..3, 0..1, 0..1, 0..5]).reshape([3, 5]);
     let ids: Tensor<2, Int> = Tensor::from_data([[2, 5, 7, 3], [2, 9, 3, 0], [2, 4, 4, 3]], device);
     ClassifierInput { answers: Some(answers), text: Some(Tokens::new(ids)), ..input }
 }

@@ -1,5 +1,6 @@
 //! Small networks of every architecture, for what holds for all of them.
 
+use burn::tensor::{Device, Tensor, TensorData};
 use derm_backbones::{
     BackboneConfig, BlockKind, ConvNextV2Config, EfficientNetConfig, MobileNetV2Config, MobileVitConfig,
     PointwiseLayers, ResNetConfig, SiglipConfig, Stem, VitConfig, VitPooling,
@@ -73,4 +74,15 @@ pub(crate) fn small_networks() -> Vec<(BackboneConfig, [usize; 2])> {
         (BackboneConfig::Siglip(siglip.clone()), [12, 12]),
         (BackboneConfig::Siglip(siglip), [16, 8]),
     ]
+}
+
+/// Images [batch, 3, height, width] of mean 0 and deviation 1. They do not come from the device's random generator,
+/// of which there is one: other tests seed it and draw from it at the same time.
+pub(crate) fn images(batch: usize, [height, width]: [usize; 2], device: &Device) -> Tensor<4> {
+    let count = batch * 3 * height * width;
+    // a multiplicative generator modulo the prime 2³¹ − 1
+    let steps = std::iter::successors(Some(16_807_u64), |state| Some(state * 48_271 % 0x7fff_ffff));
+    let scale = 12.0_f64.sqrt();
+    let values = steps.take(count).map(|state| (state as f64 / f64::from(0x7fff_ffff_u32) - 0.5) * scale);
+    Tensor::from_data(TensorData::new(values.collect::<Vec<f64>>(), [batch, 3, height, width]), device)
 }
