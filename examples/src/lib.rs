@@ -1,6 +1,7 @@
 //! What the example programs share: the device, and how a program ends.
 
 pub mod baselines;
+pub mod own_network;
 pub mod quickstart;
 
 /// The programs of the workspace's README compile.
