@@ -19,9 +19,10 @@ use crate::{Blocks, Classifier, ClassifierInput, ClassifierOutput};
 /// and the activations of `every` blocks are held; the price is a second forward pass of the encoder.
 ///
 /// # What is equal to the ordinary step
-/// - Loss and gradients are those of `loss(model.forward_input(input, taps)).backward()`: the same operations in
-///   the same order, so the same bits on a device whose arithmetic repeats, except where three or more gradients
-///   meet in one tensor (taps), whose sum may be rounded in another order.
+/// - Loss and gradients are those of `loss(model.forward_input(input, taps)).backward()`. The operations are the
+///   same, so on a device whose arithmetic repeats (flex) the bits are the same too, but for sums whose order changes,
+///   which differ by single roundings: where gradients of taps meet others, and in `ConvNeXt` V2, whose gradients lie
+///   otherwise in memory.
 /// - Running statistics follow the batch once, as in the ordinary step.
 /// - Frozen weights have no gradient, and segments before the first weight that trains are not computed again.
 ///
@@ -33,8 +34,6 @@ use crate::{Blocks, Classifier, ClassifierInput, ClassifierOutput};
 /// Nothing else may draw from the device's generator meanwhile, so one thread trains on it.
 ///
 /// ```
-/// use std::num::NonZeroUsize;
-///
 /// use burn::tensor::{Device, Tensor};
 /// use derm_backbones::{BackboneConfig, ClassifierConfig, ClassifierInput, HeadConfig, Recompute};
 /// use derm_core::Taps;
@@ -46,7 +45,7 @@ use crate::{Blocks, Classifier, ClassifierInput, ClassifierOutput};
 /// let images = Tensor::ones([2, 3, 8, 8], &device);
 /// let input = ClassifierInput { images, answers: None, text: None };
 ///
-/// let recompute = Recompute { every: NonZeroUsize::MIN, seed: 42 };
+/// let recompute = Recompute::each_block(42);
 /// let step = recompute.backward(&model, input, &Taps::none(), |output| output.logits.powi_scalar(2).mean());
 /// assert!(step.loss.into_scalar::<f32>().is_finite());
 /// assert!(!step.gradients.is_empty());
@@ -58,8 +57,9 @@ use crate::{Blocks, Classifier, ClassifierInput, ClassifierOutput};
 /// Chen et al. 2016, "Training deep nets with sublinear memory cost"; torch `checkpoint_sequential`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recompute {
-    /// Blocks of a segment. 1 keeps the input of every block; about the root of the number of blocks holds least
-    /// where all states are of one size.
+    /// Blocks of a segment. 1 holds least where the activations inside of a block outweigh its input, as in residual
+    /// networks and transformers; where they are c times its input, n blocks hold least in segments of √(n / c). The
+    /// time hardly differs.
     pub every: NonZeroUsize,
     /// What the random numbers of this step follow from.
     pub seed: u64,
@@ -75,6 +75,11 @@ pub struct RecomputedStep {
 }
 
 impl Recompute {
+    /// Every block by itself.
+    pub fn each_block(seed: u64) -> Self {
+        Self { every: NonZeroUsize::MIN, seed }
+    }
+
     /// Forward and backward pass of `model`, which must be on an autodiff device, in its training form. `loss` is
     /// given what [`Classifier::forward_input`] gives for `input` and `taps`.
     ///

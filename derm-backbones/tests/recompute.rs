@@ -8,6 +8,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 use derm_backbones::{
@@ -185,12 +187,8 @@ fn a_tap_may_be_all_that_the_loss_reads() {
         let expected_loss = of(&model.forward_input(images(size, &device), &taps));
         let expected = GradientsParams::from_grads(expected_loss.backward(), &model);
         let expected = gradients_of(&model, &expected);
-        let step = Recompute { every: NonZeroUsize::MIN, seed: 1 }.backward(
-            &model,
-            images(size, &device),
-            &taps,
-            |output| of(&output),
-        );
+        let step =
+            Recompute::each_block(1).backward(&model, images(size, &device), &taps, |output| of(&output));
         assert_eq!(gradients_of(&model, &step.gradients), expected, "{config:?}");
     }
 }
@@ -219,7 +217,7 @@ fn frozen_layers_have_no_gradient_and_are_not_computed_again() {
         let inner = freeze_layers(model.clone(), &names[..half]).unwrap();
         let encoder = Counting { inner: inner.backbone().clone(), calls: Calls(calls.clone()) };
         let counting = HeadConfig::new(3).init(encoder, &device).unwrap();
-        let step = Recompute { every: NonZeroUsize::MIN, seed: 1 };
+        let step = Recompute::each_block(1);
         let _ = step.backward(&counting, images(size, &device), &Taps::none(), |output| loss(&output));
         let calls = calls.lock().unwrap();
         let count = counting.backbone().num_blocks();
@@ -437,6 +435,87 @@ fn it_works_on_a_device_with_gradient_checkpointing() {
     }
 }
 
+/// A chain from elsewhere, with Burn's own layers: their weights are drawn when they are first used, and their batch
+/// norm's statistics lag by one step.
+#[derive(Module, Debug)]
+struct Foreign {
+    conv1: Conv2d,
+    norm: BatchNorm,
+    conv2: Conv2d,
+    #[module(skip)]
+    spec: BackboneSpec,
+}
+
+impl Backbone for Foreign {
+    fn forward_features(&self, images: Tensor<4>, _taps: &Taps) -> Features {
+        let state = (0..self.num_blocks()).fold(images, |state, index| self.block(index, state));
+        self.pool(state)
+    }
+
+    fn spec(&self) -> &BackboneSpec {
+        &self.spec
+    }
+}
+
+impl PublishedKeys for Foreign {}
+
+impl Blocks for Foreign {
+    fn num_blocks(&self) -> usize {
+        3
+    }
+
+    fn block(&self, index: usize, state: Tensor<4>) -> Tensor<4> {
+        match index {
+            0 => self.conv1.forward(state),
+            1 => self.norm.forward(state),
+            _ => self.conv2.forward(state).tanh(),
+        }
+    }
+
+    fn stage_block(&self, stage: usize) -> usize {
+        stage
+    }
+
+    fn pool(&self, state: Tensor<4>) -> Features {
+        Features::new(state.mean_dim(3).mean_dim(2).squeeze_dims(&[2, 3]))
+    }
+}
+
+#[test]
+fn a_foreign_chain_of_burns_own_layers_is_trained_the_same_way() {
+    let _alone = alone();
+    let device = Device::default().autodiff();
+    let (config, size) = small_networks().remove(0);
+    let foreign = Foreign {
+        conv1: Conv2dConfig::new([3, 4], [3, 3]).init(&device),
+        norm: BatchNormConfig::new(4).init(&device),
+        conv2: Conv2dConfig::new([4, 5], [3, 3]).init(&device),
+        spec: BackboneSpec::new("foreign", 5, Vec::new(), config.spec().unwrap().input),
+    };
+    let model = HeadConfig::new(3).init(foreign, &device).unwrap();
+    // twice: the second step syncs the statistics of the first
+    for _ in 0..2 {
+        let step = Recompute::each_block(1);
+        let step = step.backward(&model, images(size, &device), &Taps::none(), |output| loss(&output));
+        let before = weights::to_safetensors(&model).unwrap();
+        let expected = ordinary(&model, images(size, &device), &Taps::none());
+        assert!(weights::to_safetensors(&model).unwrap() == before);
+        assert_eq!(gradients_of(&model, &step.gradients), expected.gradients);
+        assert_eq!(step.loss.into_scalar::<f32>().to_bits(), expected.loss.to_bits());
+    }
+    let statistics =
+        |model: &Classifier<Foreign>| model.backbone().norm.running_mean.value_sync().into_data();
+    let twice = copy(&model);
+    let fresh = statistics(&model);
+    assert_eq!(statistics(&twice), fresh);
+    // 1 − 0.9² of the batch's mean, not 1 − 0.9⁴
+    let mean = model.backbone().conv1.forward(images(size, &device).images).mean_dims(&[0, 2, 3]);
+    let mean: Vec<f64> = mean.into_data().iter::<f64>().collect();
+    for (got, mean) in fresh.iter::<f64>().zip(mean) {
+        assert!((got - (1.0 - 0.9 * 0.9) * mean).abs() < F32_NOISE, "{got} and {mean}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "autodiff device")]
 fn a_model_for_inference_is_refused() {
@@ -445,7 +524,7 @@ fn a_model_for_inference_is_refused() {
     let (config, size) = small_networks().remove(0);
     let model = classifier(&config, HeadConfig::new(3), &device);
     let input = images(size, &device.autodiff());
-    let step = Recompute { every: NonZeroUsize::MIN, seed: 1 };
+    let step = Recompute::each_block(1);
     let _ = step.backward(&model, input, &Taps::none(), |output| loss(&output));
 }
 
@@ -456,6 +535,6 @@ fn a_model_without_weights_to_train_is_refused_as_burn_does() {
     let device = Device::default().autodiff();
     let (config, size) = small_networks().remove(0);
     let model = classifier(&config, HeadConfig::new(3), &device).no_grad();
-    let step = Recompute { every: NonZeroUsize::MIN, seed: 1 };
+    let step = Recompute::each_block(1);
     let _ = step.backward(&model, images(size, &device), &Taps::none(), |output| loss(&output));
 }
