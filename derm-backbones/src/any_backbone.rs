@@ -232,6 +232,7 @@ macro_rules! any_backbone {
         /// An image encoder whose architecture a file named. Code that knows its network holds the network itself:
         /// everything that takes one is generic over [`Backbone`].
         #[derive(Module, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a program holds one or two")]
         pub enum AnyBackbone {
             $($(#[$doc])* $variant($variant)),+
         }

@@ -7,7 +7,7 @@ use derm_core::Taps;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{check_count, check_range};
-use crate::layers::{Activation, Attention, Mlp};
+use crate::layers::{Activation, Attention, Mlp, mean_of_kept};
 use crate::{Error, LayerGroup, LayerGroups, Macs};
 
 /// The deviation of all initial weights.
@@ -176,14 +176,17 @@ fn norm(width: usize, device: &Device) -> LayerNorm {
     LayerNormConfig::new(width).with_epsilon(EPSILON).init(device)
 }
 
-/// Texts as tokens. Every text has at least one token, the first; the tokenizer's `[CLS]` sees to that.
+/// Texts as tokens. [`TextTokenizer`](crate::TextTokenizer) gives every text at least one, and an empty text its
+/// special tokens. In a text that is padding alone all tokens look at all, so that hidden states are finite, and the
+/// mean over no token is 0.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// Token ids [B, T].
     pub ids: Tensor<2, Int>,
     /// Whether a place [B, T] is padding, which no token looks at and no pooling counts.
     pub padding: Tensor<2, Bool>,
-    /// Token types [B, T], 0 for the first text of a pair and 1 for the second; none for all 0.
+    /// Token types [B, T], 0 for the first text of a pair and 1 for the second; none for all 0. `DistilBERT` has no
+    /// token types and passes them over.
     pub types: Option<Tensor<2, Int>>,
 }
 
@@ -199,7 +202,8 @@ impl Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextPooling {
-    /// The mean over the tokens that are no padding; `MiniLM`'s sentence vector before its L2 normalisation.
+    /// The mean over the tokens that are no padding, `MiniLM`'s sentence vector before its L2 normalisation; 0 for a
+    /// text that is padding alone.
     #[default]
     Mean,
     /// The first token's.
@@ -222,12 +226,7 @@ impl TextFeatures {
     /// One vector [B, D] a text.
     pub fn pooled(&self, pooling: TextPooling) -> Tensor<2> {
         match pooling {
-            TextPooling::Mean => {
-                let hidden = self.last_hidden_state.clone();
-                let kept = self.padding.clone().bool_not().float().cast(hidden.dtype()).unsqueeze_dim::<3>(2);
-                let sum: Tensor<2> = (hidden * kept.clone()).sum_dim(1).squeeze_dim(1);
-                sum / kept.sum_dim(1).squeeze_dim::<2>(1)
-            }
+            TextPooling::Mean => mean_of_kept(self.last_hidden_state.clone(), &self.padding),
             TextPooling::Cls => self.last_hidden_state.clone().narrow(1, 0, 1).squeeze_dim(1),
         }
     }
@@ -288,7 +287,8 @@ impl Bert {
     /// Tokens → hidden states, and those that `taps` asks for.
     ///
     /// # Panics
-    /// When a text is longer than the positions of the config or an id is outside of the vocabulary.
+    /// When a text is longer than the positions of the config. An id outside of the vocabulary panics on a CPU; a GPU
+    /// may read anything, so check [`TextTokenizer::vocabulary`](crate::TextTokenizer::vocabulary) once.
     pub fn forward(&self, tokens: &Tokens, taps: &Taps) -> TextFeatures {
         let [_, length] = tokens.ids.dims();
         let device = tokens.ids.device();

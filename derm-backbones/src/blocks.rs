@@ -48,19 +48,29 @@ pub trait Blocks: Backbone {
 const PIXELS_AT_ONCE: usize = 1 << 16;
 
 /// The forward pass of a chain of blocks.
+///
+/// # Panics
+/// For a batch without images, images without pixels or of other than three channels.
 pub(crate) fn forward_blocks(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
-    let [batch, _, height, width] = images.dims();
+    let [batch, channels, height, width] = images.dims();
+    // backends do not check this, and some read beyond an empty tensor
+    assert!(
+        batch > 0 && channels == 3 && height > 0 && width > 0,
+        "images of {height} × {width} pixels and {channels} channels in a batch of {batch}; expected [B, 3, H, W], each at \
+         least 1"
+    );
     let at_once = (PIXELS_AT_ONCE / (height * width).max(1)).max(1);
     let device = images.device();
     if batch <= at_once || device.is_autodiff() || !computes_in_host_memory(&device) {
         return forward_chain(network, images, taps);
     }
     let parts = images.split(at_once, 0);
-    concatenated(parts.into_iter().map(|images| forward_chain(network, images, taps)).collect())
+    let parts: Vec<Features> = parts.into_iter().map(|images| forward_chain(network, images, taps)).collect();
+    concatenated(&parts)
 }
 
 /// The features of the images of all parts.
-fn concatenated(parts: Vec<Features>) -> Features {
+fn concatenated(parts: &[Features]) -> Features {
     let named = |of: fn(&Features) -> &Vec<(String, Tensor<4>)>| -> Vec<(String, Tensor<4>)> {
         let names = parts.first().map(of).into_iter().flatten().map(|(name, _)| name.clone());
         let concatenate = |(index, name): (usize, String)| {

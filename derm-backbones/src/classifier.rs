@@ -106,15 +106,69 @@ impl HeadConfig {
         self.questionnaire.is_none() && self.text.is_none()
     }
 
-    /// A classifier on top of `backbone`, which may come from anywhere. Weights that are not drawn yet, the encoder's
-    /// too, are drawn here and now.
+    /// A classifier on top of `backbone`, which may come from anywhere: fresh, or with a published file's weights.
+    /// Weights that are not drawn yet, the encoder's too, are drawn here and now.
     ///
     /// # Errors
     /// As [`HeadConfig::validate`] and [`FusionConfig::validate`].
     pub fn init<B: Backbone>(&self, backbone: B, device: &Device) -> Result<Classifier<B>, Error> {
+        let text = self.text.as_ref().map(|text| text.encoder.init(device)).transpose()?;
+        self.assemble(backbone, text, device)
+    }
+
+    /// As [`HeadConfig::init`] with a text encoder that has weights already, the one that [`HeadConfig::text`] says.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use derm_backbones::weights::{self, HeadLoading, LoadOptions};
+    /// use derm_backbones::{BackboneConfig, BertConfig, HeadConfig, TextConfig, TextEncoderConfig, TextPooling};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (image_file, text_file) = (folder.path().join("image.pth"), folder.path().join("text.bin"));
+    /// # let small = BertConfig { vocabulary: 50, width: 8, layers: 1, heads: 2, hidden: 8, ..BertConfig::minilm_l6_h384() };
+    /// # let encoder = TextEncoderConfig::Bert(small);
+    /// # weights::save_safetensors(&BackboneConfig::Resnet18_28.init(&Device::default())?, &image_file)?;
+    /// # weights::save_safetensors(&encoder.init(&Device::default())?, &text_file)?;
+    /// # /*
+    /// let encoder = TextEncoderConfig::MinilmL6;
+    /// # */
+    /// let device = Device::default();
+    /// // two published files; the head that the image file may have is passed over
+    /// let options = LoadOptions { head: HeadLoading::Skip, ..LoadOptions::default() };
+    /// let (image, _) = weights::load(BackboneConfig::Resnet18_28.init(&device)?, &image_file, &options)?;
+    /// let (text, _) = weights::load(encoder.init(&device)?, &text_file, &LoadOptions::default())?;
+    ///
+    /// let text_config = TextConfig { encoder, pooling: TextPooling::Mean };
+    /// let head = HeadConfig { text: Some(text_config), ..HeadConfig::new(7) };
+    /// let model = head.init_with_text(image, text, &device)?;
+    /// assert_eq!(model.num_classes(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`HeadConfig::init`], and [`Error::TextEncoder`] for a text encoder of another config.
+    pub fn init_with_text<B: Backbone>(
+        &self,
+        backbone: B,
+        text: Bert,
+        device: &Device,
+    ) -> Result<Classifier<B>, Error> {
+        if self.text.as_ref().is_some_and(|config| config.encoder.bert() == *text.config()) {
+            self.assemble(backbone, Some(text), device)
+        } else {
+            let expected = self.text.as_ref().map(|config| Box::new(config.encoder.bert()));
+            Err(Error::TextEncoder { expected, given: Box::new(text.config().clone()) })
+        }
+    }
+
+    fn assemble<B: Backbone>(
+        &self,
+        backbone: B,
+        text: Option<Bert>,
+        device: &Device,
+    ) -> Result<Classifier<B>, Error> {
         self.validate()?;
         let questionnaire = self.questionnaire.as_ref().map(|config| config.init(device)).transpose()?;
-        let text = self.text.as_ref().map(|text| text.encoder.init(device)).transpose()?;
         let spec = backbone.spec();
         let widths = FusionWidths {
             image: spec.embedding,
@@ -205,7 +259,8 @@ impl ClassifierOutput {
 
 /// Image encoder, optional encoders of answers and text, their fusion, and a linear head for each task.
 ///
-/// `logits = W · dropout(fusion(image features, answers, text)) + b`; an image-only model has no fusion.
+/// `logits = W · dropout(fusion(image features, answers, text)) + b`; an image-only model has no fusion. The second
+/// head of a distilled `DeiT` reads the distillation token alone, whatever stands beside the image.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -198,6 +198,10 @@ impl ConvNextV2Config {
 ///
 /// An image's sides should be multiples of 32: what is left over at the right and the lower edge is not seen.
 ///
+/// # Panics
+/// The forward pass and the count of multiply-accumulates panic on an image that is smaller than the stride of the
+/// last stage, 32 pixels.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use derm_backbones::{ConvNextV2Config, PointwiseLayers};

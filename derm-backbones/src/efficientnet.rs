@@ -4,7 +4,7 @@ use derm_core::{Backbone, BackboneSpec, Features, ImageInput, Interpolation, Nor
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
-use crate::error::{check_multiplier, check_stochastic_depth};
+use crate::error::{check_input, check_multiplier, check_stochastic_depth};
 use crate::layers::{
     Activation, InvertedResidualTrunk, InvertedResidualTrunkConfig, TrunkStage, round_channels,
 };
@@ -114,7 +114,8 @@ impl EfficientNetConfig {
     pub fn validate(&self) -> Result<(), Error> {
         check_multiplier("width_multiplier", self.width_multiplier)?;
         check_multiplier("depth_multiplier", self.depth_multiplier)?;
-        check_stochastic_depth(self.stochastic_depth)
+        check_stochastic_depth(self.stochastic_depth)?;
+        check_input(&self.input)
     }
 
     fn trunk(&self) -> InvertedResidualTrunkConfig {

@@ -1,7 +1,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use derm_core::FileError;
+use derm_core::{FileError, ImageInput};
+
+use crate::BertConfig;
 
 /// A tensor whose shape in the file is not the module's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,12 @@ impl fmt::Display for ShapeMismatch {
         write!(f, "`{}` {:?} (expected {:?})", self.key, self.found, self.expected)
     }
 }
+
+/// Beyond every width, depth, vocabulary and class count; products of two of them do not overflow.
+pub(crate) const LARGEST: usize = 1 << 20;
+
+/// Beyond every number of stages; a stride that doubles with each stays a number.
+const MOST_SIZES: usize = 16;
 
 /// How many keys of each kind a message shows.
 const SHOWN: usize = 8;
@@ -48,8 +56,8 @@ pub enum Error {
         /// The allowed range in words.
         expected: &'static str,
     },
-    /// A list that is empty or holds a 0 where every entry is a size.
-    #[error("{parameter} is {value:?}; expected at least one entry, each at least 1")]
+    /// A list of sizes that is empty or too long, or holds a 0 or a size beyond any network.
+    #[error("{parameter} is {value:?}; expected 1 to {MOST_SIZES} entries, each from 1 to {LARGEST}")]
     Sizes {
         /// The parameter's name.
         parameter: &'static str,
@@ -106,6 +114,14 @@ pub enum Error {
     Task {
         /// The name given.
         name: String,
+    },
+    /// A text encoder that is not the one that the head's config says.
+    #[error("the text encoder given is {given:?}; the head's config says {expected:?}")]
+    TextEncoder {
+        /// The config's; none for a head without text.
+        expected: Option<Box<BertConfig>>,
+        /// That of the encoder given.
+        given: Box<BertConfig>,
     },
     /// A fusion with nothing beside the image.
     #[error("a fusion needs answers or text beside the image")]
@@ -316,23 +332,42 @@ pub(crate) fn check_range(
     }
 }
 
-/// Checks a count that must be at least `least`.
+/// Checks a count that must be at least `least`, and no larger than any network's.
 pub(crate) fn check_count(
     parameter: &'static str,
     value: usize,
     least: usize,
     expected: &'static str,
 ) -> Result<(), Error> {
-    if value >= least { Ok(()) } else { Err(Error::OutOfRange { parameter, value: value as f64, expected }) }
+    let out_of_range = |expected| Err(Error::OutOfRange { parameter, value: value as f64, expected });
+    match value {
+        value if value < least => out_of_range(expected),
+        value if value > LARGEST => out_of_range("at most 1048576"),
+        _ => Ok(()),
+    }
 }
 
-/// Checks that a list has entries and none is 0.
+/// Checks that a list has entries, not too many, and each is a size.
 pub(crate) fn check_sizes(parameter: &'static str, value: &[usize]) -> Result<(), Error> {
-    if value.is_empty() || value.contains(&0) {
-        Err(Error::Sizes { parameter, value: value.to_vec() })
-    } else {
+    let sizes = value.iter().all(|size| (1..=LARGEST).contains(size));
+    if sizes && (1..=MOST_SIZES).contains(&value.len()) {
         Ok(())
+    } else {
+        Err(Error::Sizes { parameter, value: value.to_vec() })
     }
+}
+
+/// Checks the image that a network expects.
+pub(crate) fn check_input(input: &ImageInput) -> Result<(), Error> {
+    check_count("input.size", input.size, 1, "at least 1")?;
+    for mean in input.normalization.mean {
+        check_range("input.normalization.mean", f64::from(mean), "finite numbers", |_| true)?;
+    }
+    for std in input.normalization.std {
+        check_range("input.normalization.std", f64::from(std), "positive numbers", |v| v > 0.0)?;
+    }
+    let crop_pct = f64::from(input.crop_pct);
+    check_range("input.crop_pct", crop_pct, "a number in (0, 1]", |v| v > 0.0 && v <= 1.0)
 }
 
 /// Checks a dropout probability.

@@ -282,13 +282,18 @@ impl<B: Backbone + PublishedKeys> PublishedKeys for Classifier<B> {
     }
 
     fn renamed(&self, key: &str, naming: Naming) -> Option<String> {
-        self.backbone().renamed(key, naming)
+        match (key.strip_prefix("text."), self.text()) {
+            (Some(key), Some(text)) => {
+                text.renamed(key, Naming::HuggingFace).map(|key| format!("text.{key}"))
+            }
+            _ => self.backbone().renamed(key, naming),
+        }
     }
 
     fn is_head(&self, path: &str) -> bool {
         match path.strip_prefix("backbone.") {
             Some(path) => self.backbone().is_head(path),
-            None => path.starts_with("head.") || path.starts_with("distillation_head."),
+            None => ["head.", "distillation_head.", "task_heads."].iter().any(|head| path.starts_with(head)),
         }
     }
 

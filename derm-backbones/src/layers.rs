@@ -29,7 +29,7 @@ pub(crate) use channels_last::ChannelsLastConv;
 pub(crate) use conv::Conv2d;
 pub(crate) use conv_norm::ConvNorm;
 pub(crate) use cross_attention::CrossAttention;
-pub(crate) use dot_product::weights as attention_weights;
+pub(crate) use dot_product::{mean_of_kept, weights as attention_weights};
 pub(crate) use drop_path::DropPath;
 pub(crate) use dropping::Dropping;
 pub(crate) use grn::Grn;

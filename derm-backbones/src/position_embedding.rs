@@ -123,7 +123,9 @@ fn axis_weights(resampling: PositionResampling, from: usize, to: usize) -> Vec<f
                     *weight = cubic((position as f64 + 0.5 - centre) / stretch, -0.5);
                 }
                 let sum: f64 = row.iter().sum();
-                row.iter_mut().for_each(|weight| *weight /= sum);
+                for weight in row.iter_mut() {
+                    *weight /= sum;
+                }
             }
             PositionResampling::Siglip => {
                 let first = (centre - 0.5).floor();

@@ -77,7 +77,7 @@ impl QuestionnaireEncoderConfig {
         check_sizes("questionnaire.widths", &self.widths)?;
         check_dropout(self.dropout)?;
         let least = |answer: &AnswerColumns| if answer.optional { 2 } else { 1 };
-        let columns: usize = self.answers.iter().map(|answer| answer.columns).sum();
+        let columns = self.answers.iter().fold(0, |sum: usize, answer| sum.saturating_add(answer.columns));
         let fits = self.answers.is_empty() || columns == self.inputs;
         if !fits || self.answers.iter().any(|answer| answer.columns < least(answer)) {
             return Err(Error::AnswerColumns { inputs: self.inputs, columns });
@@ -117,7 +117,7 @@ impl QuestionnaireEncoderConfig {
 ///
 /// The answers come encoded from a feature schema, each with a column that says whether it is missing. Where the
 /// encoder knows which columns belong together ([`QuestionnaireEncoderConfig::answers`]), that column masks the
-/// others: a missing answer enters as zeros and its flag, whatever stands in its columns. In training
+/// others: a missing answer enters as zeros and its flag, whatever stands in its columns, NaN too. In training
 /// `answer_dropout` takes whole answers away in the same form, so that the model learns to do without them.
 ///
 /// ```
@@ -207,7 +207,8 @@ impl QuestionnaireEncoder {
             (0..self.inputs).map(|column| if flags.contains(&column) { 1.0 } else { 0.0 }).collect();
         let is_flag =
             Tensor::<2>::from_data(TensorData::new(is_flag, [1, self.inputs]), (&device, answers.dtype()));
-        let kept = answers * (missing.ones_like() - missing.clone());
+        // filled and not multiplied: 0 · NaN is NaN
+        let kept = answers.mask_fill(missing.clone().greater_elem(0.5), 0.0);
         kept * (is_flag.ones_like() - is_flag.clone()) + missing * is_flag
     }
 

@@ -10,7 +10,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
-use crate::error::{check_count, check_range};
+use crate::error::{check_count, check_input, check_range};
 use crate::layers::{
     Activation, Mlp, PatchEmbedding, TransformerBlock, TransformerBlockConfig, attention_weights,
     lecun_normal, linear_weights,
@@ -125,6 +125,7 @@ impl SiglipConfig {
         for (parameter, value) in counts {
             check_count(parameter, value, 1, "at least 1")?;
         }
+        check_input(&self.input)?;
         check_count("input.size", self.input.size, self.patch_size, "at least the patch size")?;
         if !self.width.is_multiple_of(self.heads) {
             return Err(Error::Heads { width: self.width, heads: self.heads });

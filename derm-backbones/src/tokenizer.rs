@@ -143,22 +143,27 @@ impl TextTokenizer {
         self.max_length
     }
 
-    /// Number of tokens that the vocabulary has; an encoder's must not be smaller.
+    /// One more than the largest token id; an encoder's [`BertConfig::vocabulary`](crate::BertConfig::vocabulary)
+    /// must not be smaller.
     pub fn vocabulary(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
     /// Texts → tokens [B, T], T the length of the longest one.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for an empty batch, or where a text has no tokens in this vocabulary.
+    /// [`Error::Tokenizer`] for an empty batch, and for a text without tokens, which only a tokenizer that adds no
+    /// special ones makes of an empty text.
     pub fn encode<S: AsRef<str> + Sync>(&self, texts: &[S], device: &Device) -> Result<Tokens, Error> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let encodings = self.tokenizer.encode_batch(texts, true).map_err(|error| refused(MEMORY, &*error))?;
-        let length = encodings.first().map_or(0, |encoding| encoding.get_ids().len());
-        if length == 0 {
-            return Err(refused(MEMORY, "a batch without texts or tokens"));
+        if encodings.is_empty() {
+            return Err(refused(MEMORY, "a batch without texts"));
         }
+        if let Some(text) = encodings.iter().position(|e| !e.get_attention_mask().contains(&1)) {
+            return Err(refused(MEMORY, &format!("text {text} has no tokens")));
+        }
+        let length = encodings.first().map_or(0, |encoding| encoding.get_ids().len());
         let shape = [encodings.len(), length];
         let integers = |of: fn(&tokenizers::Encoding) -> &[u32]| {
             let values: Vec<i32> = encodings.iter().flat_map(|e| of(e).iter().map(|id| *id as i32)).collect();

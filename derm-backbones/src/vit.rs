@@ -8,7 +8,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
-use crate::error::{check_count, check_range};
+use crate::error::{check_count, check_input, check_range};
 use crate::layers::{
     Activation, DropPath, PatchEmbedding, TransformerBlock, TransformerBlockConfig, normal_linear_weights,
 };
@@ -227,6 +227,7 @@ impl VitConfig {
         for (parameter, value) in counts {
             check_count(parameter, value, 1, "at least 1")?;
         }
+        check_input(&self.input)?;
         check_count("input.size", self.input.size, self.patch_size, "at least the patch size")?;
         if !self.width.is_multiple_of(self.heads) {
             return Err(Error::Heads { width: self.width, heads: self.heads });

@@ -5,10 +5,12 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use derm_backbones::weights::LoadOptions;
 use derm_backbones::{
-    BackboneConfig, BlockKind, ClassifierConfig, ConvNextV2Config, EfficientNetConfig, Error, HeadConfig,
-    MobileNetV2Config, MobileVitConfig, Naming, Published, PublishedKeys, QuestionnaireEncoderConfig,
-    ResNetConfig, ShapeMismatch, Stem, weights,
+    AnswerColumns, BackboneConfig, BertConfig, BlockKind, ClassifierConfig, ConvNextV2Config,
+    EfficientNetConfig, Error, HeadConfig, MobileNetV2Config, MobileVitConfig, Naming, Published,
+    PublishedKeys, QuestionnaireEncoderConfig, ResNetConfig, ShapeMismatch, SiglipConfig, Stem, VitConfig,
+    weights,
 };
+use derm_core::{ImageInput, Normalization, Taps};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 fn resnet(depths: &[usize], widths: &[usize]) -> ResNetConfig {
@@ -130,6 +132,61 @@ fn sizes_of_convnext_and_mobilevit_are_checked() {
     ] {
         assert!(matches!(config.validate(), Err(Error::OutOfRange { .. })), "{config:?}");
     }
+}
+
+/// Arithmetic on sizes would overflow, and lists of blocks would not fit into memory.
+#[test]
+fn sizes_beyond_any_network_are_refused() {
+    const HUGE: usize = usize::MAX;
+    for config in [resnet(&[HUGE], &[8]), resnet(&[1], &[HUGE]), resnet(&[1; 64], &[1; 64])] {
+        assert!(matches!(config.init(&Device::default()), Err(Error::Sizes { .. })), "{config:?}");
+    }
+    let convnext = ConvNextV2Config { depths: vec![1; 64], widths: vec![1; 64], ..ConvNextV2Config::atto() };
+    assert!(matches!(convnext.spec(), Err(Error::Sizes { parameter: "depths", .. })));
+    assert!(matches!(model(HUGE).validate(), Err(Error::OutOfRange { parameter: "num_classes", .. })));
+    let vit = VitConfig { hidden: HUGE, ..VitConfig::deit_tiny_patch16_224() };
+    assert!(matches!(vit.spec(), Err(Error::OutOfRange { parameter: "hidden", .. })));
+    let bert = BertConfig { vocabulary: HUGE, ..BertConfig::minilm_l6_h384() };
+    assert!(matches!(bert.validate(), Err(Error::OutOfRange { parameter: "vocabulary", .. })));
+    let columns = |columns| AnswerColumns { columns, optional: false };
+    let answers = vec![columns(HUGE), columns(4)];
+    let questionnaire = QuestionnaireEncoderConfig { answers, ..QuestionnaireEncoderConfig::new(3) };
+    assert!(matches!(questionnaire.validate(), Err(Error::AnswerColumns { .. })));
+}
+
+#[test]
+fn images_that_configs_expect_have_ranges() {
+    let right = EfficientNetConfig::b0().input;
+    let normalization = |mean, std| Normalization { mean: [mean; 3], std: [std; 3] };
+    for (parameter, input) in [
+        ("input.size", ImageInput { size: 0, ..right }),
+        ("input.size", ImageInput { size: usize::MAX, ..right }),
+        ("input.normalization.mean", ImageInput { normalization: normalization(f32::NAN, 1.0), ..right }),
+        ("input.normalization.std", ImageInput { normalization: normalization(0.5, 0.0), ..right }),
+        ("input.normalization.std", ImageInput { normalization: normalization(0.5, f32::INFINITY), ..right }),
+        ("input.crop_pct", ImageInput { crop_pct: 0.0, ..right }),
+        ("input.crop_pct", ImageInput { crop_pct: 1.1, ..right }),
+        ("input.crop_pct", ImageInput { crop_pct: f32::NAN, ..right }),
+    ] {
+        for error in [
+            EfficientNetConfig { input, ..EfficientNetConfig::b0() }.validate(),
+            VitConfig { input, ..VitConfig::deit_tiny_patch16_224() }.validate(),
+            SiglipConfig { input, ..SiglipConfig::medsiglip_448() }.validate(),
+        ] {
+            let error = error.unwrap_err();
+            assert!(
+                matches!(error, Error::OutOfRange { parameter: found, .. } if found == parameter),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "in a batch of 0")]
+fn a_batch_without_images_is_named() {
+    let model = model(3).init(&Device::default()).unwrap();
+    model.forward(Tensor::zeros([0, 3, 8, 8], &Device::default()), None, &Taps::none());
 }
 
 #[test]

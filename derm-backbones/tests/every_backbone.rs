@@ -87,6 +87,17 @@ fn features_and_taps_have_the_shapes_that_the_spec_says() {
 }
 
 #[test]
+fn configs_survive_json_and_refuse_unknown_keys() {
+    for (config, _) in small_networks() {
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<BackboneConfig>(&json).unwrap(), config, "{json}");
+        let unknown = json.replacen(":{", r#":{"unknown":1,"#, 1);
+        let error = serde_json::from_str::<BackboneConfig>(&unknown).unwrap_err();
+        assert!(error.to_string().contains("unknown field"), "{error}");
+    }
+}
+
+#[test]
 fn folded_batch_norms_change_nothing_but_the_parameters() {
     let device = Device::default();
     for (config, size) in small_networks() {

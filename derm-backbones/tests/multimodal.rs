@@ -3,14 +3,16 @@
 
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
+use derm_backbones::weights::{HeadLoading, LoadOptions};
 use derm_backbones::{
     AnswerColumns, AnyBackbone, BackboneConfig, BertConfig, BertFamily, BlockKind, Classifier,
     ClassifierConfig, ClassifierInput, CrossAttentionFusionConfig, Error, Fusion, FusionConfig, FusionInput,
     FusionText, FusionWidths, GatedFusionConfig, HeadConfig, LayerGroups, MetaBlockConfig, Naming,
     QuestionnaireEncoderConfig, ResNetConfig, Stem, TaskConfig, TextConfig, TextEncoderConfig, TextPooling,
-    Tokens, layer_rates, weights,
+    TextTokenizer, Tokens, drawn, layer_rates, weights,
 };
 use derm_core::Taps;
+use safetensors::SafeTensors;
 
 /// Sums in another order.
 const F32_NOISE: f64 = 1e-5;
@@ -364,7 +366,7 @@ fn a_missing_answer_counts_as_missing_whatever_stands_in_its_columns() {
     let config = QuestionnaireEncoderConfig { answers, ..QuestionnaireEncoderConfig::new(6) };
     let encoder = config.init(&device).unwrap();
     let rows = |rows: [[f32; 6]; 2]| host(&encoder.forward(Tensor::from_data(rows, &device)));
-    let same = rows([[0.3, 0.7, 1.0, 0.5, 0.2, 0.0], [9.0, -4.0, 1.0, 0.5, 0.2, 0.0]]);
+    let same = rows([[0.3, 0.7, 1.0, 0.5, 0.2, 0.0], [f32::NAN, f32::INFINITY, 1.0, 0.5, 0.2, 0.0]]);
     assert_eq!(same[..32], same[32..]);
     let given = rows([[0.3, 0.7, 0.0, 0.5, 0.2, 0.0], [9.0, -4.0, 0.0, 0.5, 0.2, 0.0]]);
     assert_ne!(given[..32], given[32..]);
@@ -455,5 +457,180 @@ fn what_does_not_fit_together_is_refused() {
             matches!(error, Error::OutOfRange { parameter: "questionnaire.answer_dropout", .. }),
             "{error}"
         );
+    }
+}
+
+/// An image file with a head and a loaded text encoder become parts of one classifier.
+#[test]
+fn a_classifier_starts_from_two_published_files() {
+    let device = Device::default();
+    device.seed(12);
+    let config = config(FusionConfig::Concatenation, false, true);
+    let image = ClassifierConfig { head: HeadConfig::new(9), ..config.clone() }.init(&device).unwrap();
+    let image = weights::to_safetensors(&image).unwrap();
+    let skip = LoadOptions { head: HeadLoading::Skip, ..LoadOptions::default() };
+    let (backbone, _) =
+        weights::from_safetensors_with(config.backbone.init(&device).unwrap(), &image, &skip).unwrap();
+    let text = drawn(bert().init(&device).unwrap());
+    let expected = weights::to_safetensors(&text).unwrap();
+
+    let model = config.head.init_with_text(backbone, text.clone(), &device).unwrap();
+    assert_eq!(weights::to_safetensors(model.text().unwrap()).unwrap(), expected);
+    let (file, saved) = (SafeTensors::deserialize(&image).unwrap(), weights::to_safetensors(&model).unwrap());
+    let saved = SafeTensors::deserialize(&saved).unwrap();
+    for key in ["conv1.weight", "layer2.0.shortcut.0.weight"] {
+        assert_eq!(saved.tensor(key).unwrap().data(), file.tensor(key).unwrap().data(), "{key}");
+    }
+
+    let backbone = || config.backbone.init(&device).unwrap();
+    let other = BertConfig { positions: 9, ..text.config().clone() }.init(&device).unwrap();
+    let error = config.head.init_with_text(backbone(), other, &device).unwrap_err();
+    assert!(
+        matches!(&error, Error::TextEncoder { expected: Some(expected), given }
+            if expected.positions == 8 && given.positions == 9),
+        "{error}"
+    );
+    let error = HeadConfig::new(3).init_with_text(backbone(), text, &device).unwrap_err();
+    assert!(matches!(error, Error::TextEncoder { expected: None, .. }), "{error}");
+}
+
+/// The heads of further tasks are heads: a file without them is taken where heads may be replaced.
+#[test]
+fn heads_of_further_tasks_stay_as_they_are_where_the_file_has_none() {
+    let device = Device::default();
+    device.seed(13);
+    let several = config(FusionConfig::default(), false, false);
+    let single = ClassifierConfig { head: HeadConfig::new(5), ..several.clone() };
+    let bytes = weights::to_safetensors(&single.init(&device).unwrap()).unwrap();
+    assert!(weights::from_safetensors(several.init(&device).unwrap(), &bytes).is_err());
+    for head in [HeadLoading::Replace, HeadLoading::Skip] {
+        let options = LoadOptions { head, ..LoadOptions::default() };
+        let (_, report) =
+            weights::from_safetensors_with(several.init(&device).unwrap(), &bytes, &options).unwrap();
+        let fresh = ["linear", "tasks.location", "tasks.severity"]
+            .iter()
+            .flat_map(|head| ["weight", "bias"].map(|parameter| format!("{head}.{parameter}")));
+        assert_eq!(report.fresh_head, fresh.collect::<Vec<_>>(), "{head:?}");
+    }
+}
+
+#[test]
+fn berts_first_names_of_layer_norms_are_understood() {
+    let device = Device::default();
+    let mut config = bert().bert();
+    for family in [BertFamily::Bert, BertFamily::DistilBert] {
+        config.family = family;
+        let network = drawn(config.init(&device).unwrap());
+        let bytes = weights::to_safetensors(&network).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let old = |key: String| {
+            let key = key.replace("LayerNorm.weight", "LayerNorm.gamma");
+            key.replace("LayerNorm.bias", "LayerNorm.beta")
+        };
+        let renamed: Vec<_> = file.tensors().into_iter().map(|(key, view)| (old(key), view)).collect();
+        assert!(renamed.iter().any(|(key, _)| key == "embeddings.LayerNorm.gamma"));
+        let renamed = safetensors::serialize(renamed, None).unwrap();
+        let (loaded, report) = weights::from_safetensors(config.init(&device).unwrap(), &renamed).unwrap();
+        assert!(report.unused.is_empty());
+        assert_eq!(weights::to_safetensors(&loaded).unwrap(), bytes);
+    }
+}
+
+/// Softmax and mean over nothing would be NaN, in the gradients of the other texts too.
+#[test]
+fn a_text_of_padding_alone_leaves_everything_finite() {
+    let device = Device::default();
+    device.seed(14);
+    let ids = || Tensor::<2, Int>::from_data([[2, 7, 9, 3], [0, 0, 0, 0]], &device);
+    let alone = |device: &Device| padding([[false, false, false, true], [true; 4]], device);
+    let encoder = bert().init(&device).unwrap();
+    let features = encoder.forward(&Tokens { padding: alone(&device), ..Tokens::new(ids()) }, &Taps::none());
+    let mean = host(&features.pooled(TextPooling::Mean));
+    assert!(mean[..TEXT].iter().any(|x| *x != 0.0));
+    assert_eq!(mean[TEXT..], [0.0; TEXT]);
+    assert!(host(&features.pooled(TextPooling::Cls)).iter().all(|x| x.is_finite()));
+
+    let device = device.clone().autodiff();
+    for fusion in fusions() {
+        let model = config(fusion.clone(), false, true).init(&device).unwrap();
+        let ids = Tensor::<2, Int>::from_data([[2, 7, 9, 3], [0, 0, 0, 0]], &device);
+        let text = Some(Tokens { padding: alone(&device), ..Tokens::new(ids) });
+        let images = random([2, 3, 6, 6], &device).require_grad();
+        let input = ClassifierInput { images: images.clone(), answers: None, text };
+        let gradients = model.forward_input(input, &Taps::none()).logits.square().sum().backward();
+        let gradient = host(&images.grad(&gradients).unwrap());
+        assert!(gradient.iter().all(|x| x.is_finite()), "{fusion:?}");
+    }
+}
+
+/// One row has no variance: the running statistics normalise it and stay as they are.
+#[test]
+fn a_meta_block_takes_a_training_batch_of_one_row() {
+    let plain = Device::default();
+    plain.seed(15);
+    let device = plain.clone().autodiff();
+    let fusion = FusionConfig::MetaBlock(MetaBlockConfig { values: 2 });
+    let fusion = fusion.init(widths(true, false), &device).unwrap();
+    fusion.forward(&fusion_input(true, false, &device));
+    let before = float_parameters(&fusion);
+    let one = |device: &Device| FusionInput {
+        image: Tensor::ones([1, IMAGE], device),
+        image_map: None,
+        answers: Some(Tensor::ones([1, ANSWERS], device)),
+        text: None,
+    };
+    let got = host(&fusion.forward(&one(&device)));
+    assert_eq!(float_parameters(&fusion), before);
+    close(&got, &host(&fusion.valid().forward(&one(&plain))));
+}
+
+#[test]
+fn tokenizers_refuse_a_text_without_tokens() {
+    // no special tokens are added
+    let json = br#"{
+        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": {"[PAD]": 0, "[UNK]": 1, "mole": 7}, "unk_token": "[UNK]"}
+    }"#;
+    let tokenizer = TextTokenizer::from_json(json, 8).unwrap();
+    // ids may leave gaps
+    assert_eq!(tokenizer.vocabulary(), 8);
+    let device = Device::default();
+    let tokens = tokenizer.encode(&["mole", "mole mole"], &device).unwrap();
+    assert_eq!(tokens.padding.into_data().iter::<bool>().collect::<Vec<_>>(), [false, true, false, false]);
+    for (texts, named) in [(&["mole", ""][..], "text 1"), (&[""], "text 0"), (&[], "without texts")] {
+        let error = tokenizer.encode(texts, &device).unwrap_err();
+        assert!(matches!(&error, Error::Tokenizer { reason, .. } if reason.contains(named)), "{error}");
+    }
+}
+
+/// Every config of a classifier goes through JSON as it is.
+#[test]
+fn configs_survive_json() {
+    for fusion in fusions() {
+        for (answers, text) in BESIDE {
+            let config = config(fusion.clone(), answers, text);
+            let json = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<ClassifierConfig>(&json).unwrap(), config, "{json}");
+        }
+    }
+    // what a file leaves out has the documented default, and what it misspells is refused
+    let short = r#"{"backbone": "resnet18", "head": {"num_classes": 7, "questionnaire": {"inputs": 4},
+        "text": {"encoder": "minilm_l6_h384"}, "fusion": {"cross_attention": {"heads": 4}}}}"#;
+    let expected = HeadConfig {
+        questionnaire: Some(QuestionnaireEncoderConfig::new(4)),
+        text: Some(TextConfig { encoder: TextEncoderConfig::MinilmL6, pooling: TextPooling::Mean }),
+        fusion: FusionConfig::CrossAttention(CrossAttentionFusionConfig {
+            heads: 4,
+            ..CrossAttentionFusionConfig::default()
+        }),
+        ..HeadConfig::new(7)
+    };
+    assert_eq!(serde_json::from_str::<ClassifierConfig>(short).unwrap().head, expected);
+    for (right, wrong) in
+        [("inputs", "input"), ("encoder", "coder"), ("heads", "head"), ("\"head\"", "\"top\"")]
+    {
+        let misspelt = short.replacen(right, wrong, 1);
+        assert!(serde_json::from_str::<ClassifierConfig>(&misspelt).is_err(), "{misspelt}");
     }
 }

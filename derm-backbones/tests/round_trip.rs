@@ -1,5 +1,5 @@
 //! Writes networks for `parity/round_trip.py`, which loads them with the libraries that published their keys.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod kit;
 

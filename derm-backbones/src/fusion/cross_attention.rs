@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FusionInput, FusionWidths};
 use crate::error::{check_count, check_dropout};
-use crate::layers::{Activation, CrossAttention, Mlp};
+use crate::layers::{Activation, CrossAttention, Mlp, mean_of_kept};
 use crate::{Error, Macs};
 
 /// Configuration of [`CrossAttentionFusion`].
@@ -100,9 +100,7 @@ impl CrossAttentionFusion {
         }
         let first: Tensor<2> = self.image_norm.forward(image.narrow(1, 0, 1)).squeeze_dim(1);
         let beside = self.beside_norm.forward(beside);
-        let kept = padding.bool_not().float().cast(beside.dtype()).unsqueeze_dim::<3>(2);
-        let sum: Tensor<2> = (beside * kept.clone()).sum_dim(1).squeeze_dim(1);
-        Tensor::cat(vec![first, sum / kept.sum_dim(1).squeeze_dim::<2>(1)], 1)
+        Tensor::cat(vec![first, mean_of_kept(beside, &padding)], 1)
     }
 
     /// [B, 1 + H·W, width].

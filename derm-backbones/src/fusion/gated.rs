@@ -41,7 +41,7 @@ impl GatedFusionConfig {
 }
 
 /// The gated multimodal unit: each modality x gives `h = tanh(W x + b)`, and gates that look at all of them weigh
-/// it, `z = σ(W [x₁, x₂, …] + b)`. For two modalities the fused vector is `z h₁ + (1 − z) h₂`, for three `Σ zᵢ hᵢ`.
+/// it, `z = σ(W [x₁, x₂, …] + b)` (the paper has no biases). For two modalities the fused vector is `z h₁ + (1 − z) h₂`, for three `Σ zᵢ hᵢ`.
 ///
 /// # Source
 /// Arevalo et al. 2017, "Gated multimodal units for information fusion".

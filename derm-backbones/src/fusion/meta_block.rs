@@ -56,7 +56,8 @@ impl MetaBlockConfig {
 /// Answers and text decide which image features count: `σ(tanh(V · f(u)) + g(u))`.
 ///
 /// V are the image features in maps of a few values each, u the answers and the text side by side, f and g a
-/// linear layer with batch norm, one number a map.
+/// linear layer with batch norm, one number a map. A training batch of one row is normalised by the running
+/// statistics (torch refuses it).
 ///
 /// # Source
 /// Pacheco and Krohling 2021, "An attention-based mechanism to combine images and metadata in deep learning models

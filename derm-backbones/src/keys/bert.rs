@@ -55,6 +55,12 @@ impl PublishedKeys for Bert {
         }
     }
 
+    /// BERT's first files call the scale and the offset of a layer norm `gamma` and `beta`.
+    fn renamed(&self, key: &str, _naming: Naming) -> Option<String> {
+        let renamed = |old: &str, new: &str| key.strip_suffix(old).map(|layer| format!("{layer}{new}"));
+        renamed("LayerNorm.gamma", "LayerNorm.weight").or_else(|| renamed("LayerNorm.beta", "LayerNorm.bias"))
+    }
+
     /// The heads of pre-training, and a buffer that counts positions.
     fn left_out(&self, _naming: Naming) -> &'static [&'static str] {
         match self.config().family {

@@ -13,7 +13,7 @@ pub(crate) struct Attention {
     qkv: Linear,
     proj: Linear,
     /// Of the attention weights.
-    attention_dropout: Dropout,
+    weight_dropout: Dropout,
     dropout: Dropout,
     heads: usize,
 }
@@ -31,15 +31,10 @@ impl Attention {
         Self {
             qkv: LinearConfig::new(width, 3 * width).init(device),
             proj: LinearConfig::new(width, width).init(device),
-            attention_dropout: DropoutConfig::new(attention_dropout).init(),
+            weight_dropout: DropoutConfig::new(attention_dropout).init(),
             dropout: DropoutConfig::new(dropout).init(),
             heads,
         }
-    }
-
-    /// Number of heads.
-    pub(crate) fn heads(&self) -> usize {
-        self.heads
     }
 
     /// Tokens [B, T, D] → [B, T, D]. Where `masked` [B, T] is true, a token is hidden from all.
@@ -47,7 +42,7 @@ impl Attention {
         let [batch, count, width] = tokens.dims();
         let [query, key, value] = self.project(tokens);
         let mask = masked.map(|masked| mask_of(masked, self.heads, count));
-        let mixed = mix(query, key, value, mask, &self.attention_dropout);
+        let mixed = mix(query, key, value, mask, &self.weight_dropout);
         let mixed: Tensor<3> = mixed.swap_dims(1, 2).reshape([batch, count, width]);
         self.dropout.forward(self.proj.forward(mixed))
     }

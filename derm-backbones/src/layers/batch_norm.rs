@@ -10,7 +10,8 @@ const EPSILON: f64 = 1e-5;
 /// Batch normalisation of images as torch has it: `y = γ (x − μ) / √(σ² + ε) + β` for each channel.
 ///
 /// On an autodiff device μ and σ² are the batch's, and the running statistics follow with momentum 0.1; without
-/// autodiff, or frozen, they are the running ones.
+/// autodiff, or frozen, they are the running ones. So they are for a single value a channel (one image of one pixel),
+/// which has no variance: torch refuses it, here the running statistics stay as they were.
 ///
 /// Two things differ from `burn::nn::BatchNorm`: the running variance takes the **unbiased** batch variance, as
 /// torch's does (Burn stores the biased one, so that weights trained here would normalise a little differently
@@ -48,7 +49,9 @@ impl BatchNorm2d {
     /// # Panics
     /// When the channels are not the layer's.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        if images.device().is_autodiff() && self.training.is_enabled() {
+        let [batch, _, height, width] = images.dims();
+        let several = batch * height * width > 1;
+        if images.device().is_autodiff() && self.training.is_enabled() && several {
             self.forward_train(images)
         } else {
             self.forward_running(images)
@@ -76,8 +79,7 @@ impl BatchNorm2d {
     fn forward_train(&self, images: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = images.dims();
         let values = (batch * height * width) as f64;
-        // A single value has no variance; torch refuses it, here it leaves 0 as it is.
-        let unbiased = values / (values - 1.0).max(1.0);
+        let unbiased = values / (values - 1.0);
         let normalized = batch_norm_train(images, self.weight.val(), self.bias.val(), EPSILON);
         follow(&self.running_mean, normalized.mean, 1.0);
         follow(&self.running_var, normalized.variance, unbiased);

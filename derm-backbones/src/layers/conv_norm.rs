@@ -6,6 +6,7 @@ use crate::host_memory::computes_in_host_memory;
 
 /// A convolution without bias and the batch norm behind it; folded, a convolution with bias.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network holds a hundred; their weights are the memory")]
 pub(crate) enum ConvNorm {
     /// As it trains and saves.
     Separate(Separate),

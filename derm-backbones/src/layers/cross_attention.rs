@@ -12,7 +12,7 @@ pub(crate) struct CrossAttention {
     /// [D, 2D]: keys, values.
     key_value: Linear,
     proj: Linear,
-    attention_dropout: Dropout,
+    weight_dropout: Dropout,
     heads: usize,
 }
 
@@ -23,7 +23,7 @@ impl CrossAttention {
             query: LinearConfig::new(width, width).init(device),
             key_value: LinearConfig::new(width, 2 * width).init(device),
             proj: LinearConfig::new(width, width).init(device),
-            attention_dropout: DropoutConfig::new(dropout).init(),
+            weight_dropout: DropoutConfig::new(dropout).init(),
             heads,
         }
     }
@@ -42,7 +42,7 @@ impl CrossAttention {
         let key = heads_of(key_value.clone().narrow(2, 0, width), self.heads);
         let value = heads_of(key_value.narrow(2, width, width), self.heads);
         let mask = masked.map(|masked| mask_of(masked, self.heads, count));
-        let mixed = mix(query, key, value, mask, &self.attention_dropout);
+        let mixed = mix(query, key, value, mask, &self.weight_dropout);
         self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, count, width]))
     }
 

@@ -39,8 +39,17 @@ pub(crate) fn heads_of(tokens: Tensor<3>, heads: usize) -> Tensor<4> {
     tokens.reshape([batch, count, heads, width / heads]).swap_dims(1, 2)
 }
 
-/// Hidden keys [B, S] → [B, heads, T, S] for T queries.
+/// The mean [B, D] over the tokens [B, T, D] that are no padding [B, T]; 0 where all are.
+pub(crate) fn mean_of_kept(tokens: Tensor<3>, padding: &Tensor<2, Bool>) -> Tensor<2> {
+    let kept = padding.clone().bool_not().float().cast(tokens.dtype()).unsqueeze_dim::<3>(2);
+    let sum: Tensor<2> = (tokens * kept.clone()).sum_dim(1).squeeze_dim(1);
+    sum / kept.sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0)
+}
+
+/// Hidden keys [B, S] → [B, heads, T, S] for T queries. Where all keys of a row are hidden, none is: a softmax over
+/// nothing would be NaN, in the gradients of the whole batch too.
 pub(crate) fn mask_of(masked: &Tensor<2, Bool>, heads: usize, queries: usize) -> Tensor<4, Bool> {
     let [batch, keys] = masked.dims();
-    masked.clone().reshape([batch, 1, 1, keys]).expand([batch, heads, queries, keys])
+    let some_seen = masked.clone().all_dim(1).bool_not().expand([batch, keys]);
+    masked.clone().bool_and(some_seen).reshape([batch, 1, 1, keys]).expand([batch, heads, queries, keys])
 }
