@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use derm_core::Taps;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{check_count, check_range};
+use crate::error::{check_count, check_heads, check_range};
 use crate::layers::{Activation, Attention, Mlp, mean_of_kept};
 use crate::{Error, LayerGroup, LayerGroups, Macs};
 
@@ -138,9 +138,7 @@ impl BertConfig {
         for (parameter, value) in counts {
             check_count(parameter, value, 1, "at least 1")?;
         }
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(Error::Heads { width: self.width, heads: self.heads });
-        }
+        check_heads(self.width, self.heads)?;
         for (parameter, value) in [("dropout", self.dropout), ("attention_dropout", self.attention_dropout)] {
             check_range(parameter, value, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))?;
         }

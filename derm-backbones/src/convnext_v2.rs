@@ -7,7 +7,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
-use crate::error::{check_sizes, check_stochastic_depth};
+use crate::error::{check_stages, check_stochastic_depth};
 use crate::layers::{Activation, Conv2d, DropPath, Grn, normal_linear_weights};
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
@@ -121,14 +121,8 @@ impl ConvNextV2Config {
     /// [`Error::Sizes`] for an empty list or a 0, [`Error::Stages`] for lists of different lengths,
     /// [`Error::OutOfRange`] for the stochastic depth.
     pub fn validate(&self) -> Result<(), Error> {
-        check_sizes("depths", &self.depths)?;
-        check_sizes("widths", &self.widths)?;
-        check_stochastic_depth(self.stochastic_depth)?;
-        if self.depths.len() == self.widths.len() {
-            Ok(())
-        } else {
-            Err(Error::Stages { depths: self.depths.clone(), widths: self.widths.clone() })
-        }
+        check_stages(&self.depths, &self.widths)?;
+        check_stochastic_depth(self.stochastic_depth)
     }
 
     /// The encoder's description, without building it: 224 of 256 pixels, bicubic, as timm's and transformers'

@@ -370,6 +370,22 @@ pub(crate) fn check_input(input: &ImageInput) -> Result<(), Error> {
     check_range("input.crop_pct", crop_pct, "a number in (0, 1]", |v| v > 0.0 && v <= 1.0)
 }
 
+/// Checks depths and widths of stages, one of each a stage.
+pub(crate) fn check_stages(depths: &[usize], widths: &[usize]) -> Result<(), Error> {
+    check_sizes("depths", depths)?;
+    check_sizes("widths", widths)?;
+    if depths.len() == widths.len() {
+        Ok(())
+    } else {
+        Err(Error::Stages { depths: depths.to_vec(), widths: widths.to_vec() })
+    }
+}
+
+/// Checks that heads, at least 1, share a width evenly.
+pub(crate) fn check_heads(width: usize, heads: usize) -> Result<(), Error> {
+    if width.is_multiple_of(heads) { Ok(()) } else { Err(Error::Heads { width, heads }) }
+}
+
 /// Checks a dropout probability.
 pub(crate) fn check_dropout(value: f64) -> Result<(), Error> {
     check_range("dropout", value, "a number in [0, 1)", |v| (0.0..1.0).contains(&v))

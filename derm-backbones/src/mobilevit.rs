@@ -7,7 +7,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
-use crate::error::{check_count, check_dropout, check_sizes};
+use crate::error::{check_count, check_dropout, check_heads, check_sizes};
 use crate::layers::{
     Activation, Conv2d, ConvNorm, InvertedResidual, InvertedResidualConfig, TransformerBlock,
     TransformerBlockConfig, bilinear, normal_linear_weights, round_channels,
@@ -120,10 +120,7 @@ impl MobileVitConfig {
         check_count("heads", self.heads, 1, "at least 1")?;
         check_count("embedding", self.embedding, 1, "at least 1")?;
         check_dropout(self.dropout)?;
-        match self.transformer_widths.into_iter().find(|width| !width.is_multiple_of(self.heads)) {
-            None => Ok(()),
-            Some(width) => Err(Error::Heads { width, heads: self.heads }),
-        }
+        self.transformer_widths.into_iter().try_for_each(|width| check_heads(width, self.heads))
     }
 
     /// The encoder's description, without building it: 256 of 284 pixels, bicubic, pixels in [0, 1] as they are, as

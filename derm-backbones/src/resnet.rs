@@ -9,7 +9,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
-use crate::error::check_sizes;
+use crate::error::check_stages;
 use crate::layers::{Activation, Conv2d, ConvNorm};
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
@@ -146,13 +146,7 @@ impl ResNetConfig {
     /// # Errors
     /// [`Error::Sizes`] for an empty list or a 0, [`Error::Stages`] for lists of different lengths.
     pub fn validate(&self) -> Result<(), Error> {
-        check_sizes("depths", &self.depths)?;
-        check_sizes("widths", &self.widths)?;
-        if self.depths.len() == self.widths.len() {
-            Ok(())
-        } else {
-            Err(Error::Stages { depths: self.depths.clone(), widths: self.widths.clone() })
-        }
+        check_stages(&self.depths, &self.widths)
     }
 
     /// The encoder's description, without building it.

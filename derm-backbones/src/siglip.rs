@@ -10,7 +10,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
-use crate::error::{check_count, check_input, check_range};
+use crate::error::{check_count, check_heads, check_input, check_range};
 use crate::layers::{
     Activation, Mlp, PatchEmbedding, TransformerBlock, TransformerBlockConfig, attention_weights,
     lecun_normal, linear_weights,
@@ -127,9 +127,7 @@ impl SiglipConfig {
         }
         check_input(&self.input)?;
         check_count("input.size", self.input.size, self.patch_size, "at least the patch size")?;
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(Error::Heads { width: self.width, heads: self.heads });
-        }
+        check_heads(self.width, self.heads)?;
         let range = "a number in [0, 1)";
         check_range("attention_dropout", self.attention_dropout, range, |v| (0.0..1.0).contains(&v))
     }

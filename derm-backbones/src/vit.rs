@@ -8,7 +8,7 @@ use derm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
-use crate::error::{check_count, check_input, check_range};
+use crate::error::{check_count, check_heads, check_input, check_range};
 use crate::layers::{
     Activation, DropPath, PatchEmbedding, TransformerBlock, TransformerBlockConfig, normal_linear_weights,
 };
@@ -229,9 +229,7 @@ impl VitConfig {
         }
         check_input(&self.input)?;
         check_count("input.size", self.input.size, self.patch_size, "at least the patch size")?;
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(Error::Heads { width: self.width, heads: self.heads });
-        }
+        check_heads(self.width, self.heads)?;
         check_range("epsilon", self.epsilon, "a number in (0, 1)", |v| v > 0.0 && v < 1.0)?;
         let rates = [
             ("position_dropout", self.position_dropout),

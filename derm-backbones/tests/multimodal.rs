@@ -380,6 +380,7 @@ fn a_missing_answer_counts_as_missing_whatever_stands_in_its_columns() {
 /// In training about p of the optional answers become missing, required ones never, and only whole answers.
 #[test]
 fn whole_answers_are_dropped_in_training() {
+    const ROWS: usize = 2000;
     let plain = Device::default();
     plain.seed(10);
     let device = plain.clone().autodiff();
@@ -392,7 +393,6 @@ fn whole_answers_are_dropped_in_training() {
         ..QuestionnaireEncoderConfig::new(4)
     };
     let encoder = config.init(&device).unwrap();
-    const ROWS: usize = 2000;
     let row = [0.4, 0.6, 0.0, 0.8];
     let full = Tensor::<2>::from_data(TensorData::new(row.repeat(ROWS), [ROWS, 4]), &device);
     let still = encoder.valid();

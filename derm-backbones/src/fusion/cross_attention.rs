@@ -4,7 +4,7 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{FusionInput, FusionWidths};
-use crate::error::{check_count, check_dropout};
+use crate::error::{check_count, check_dropout, check_heads};
 use crate::layers::{Activation, CrossAttention, Mlp, mean_of_kept};
 use crate::{Error, Macs};
 
@@ -41,11 +41,7 @@ impl CrossAttentionFusionConfig {
         check_count("cross_attention.layers", self.layers, 1, "at least 1")?;
         check_count("cross_attention.heads", self.heads, 1, "at least 1")?;
         check_dropout(self.dropout)?;
-        if self.width.is_multiple_of(self.heads) {
-            Ok(())
-        } else {
-            Err(Error::Heads { width: self.width, heads: self.heads })
-        }
+        check_heads(self.width, self.heads)
     }
 
     pub(super) fn init(&self, widths: FusionWidths, device: &Device) -> CrossAttentionFusion {
