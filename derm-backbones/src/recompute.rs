@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Tensor};
 use derm_core::{Features, Taps};
@@ -100,8 +100,6 @@ impl Recompute {
             device.is_autodiff() && model.devices().iter().any(Device::is_autodiff),
             "a training step needs images and a model on an autodiff device"
         );
-        // a weight that is drawn when it is first used would be drawn anew in every copy of the model
-        model.visit(&mut Drawn);
         let mut tape = None;
         let output = model.forward_encoded(input, taps, |images, taps| {
             let (recorded, features) = Tape::record(*self, model.backbone(), images, taps);
@@ -124,15 +122,6 @@ impl Recompute {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
-}
-
-/// Draws every weight that was not drawn yet.
-struct Drawn;
-
-impl ModuleVisitor for Drawn {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let _ = param.val();
     }
 }
 

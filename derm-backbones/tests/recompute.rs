@@ -435,8 +435,7 @@ fn it_works_on_a_device_with_gradient_checkpointing() {
     }
 }
 
-/// A chain from elsewhere, with Burn's own layers: their weights are drawn when they are first used, and their batch
-/// norm's statistics lag by one step.
+/// A chain from elsewhere, with Burn's own layers, whose batch norm keeps statistics its own way.
 #[derive(Module, Debug)]
 struct Foreign {
     conv1: Conv2d,
@@ -493,7 +492,6 @@ fn a_foreign_chain_of_burns_own_layers_is_trained_the_same_way() {
         spec: BackboneSpec::new("foreign", 5, Vec::new(), config.spec().unwrap().input),
     };
     let model = HeadConfig::new(3).init(foreign, &device).unwrap();
-    // twice: the second step syncs the statistics of the first
     for _ in 0..2 {
         let step = Recompute::each_block(1);
         let step = step.backward(&model, images(size, &device), &Taps::none(), |output| loss(&output));
@@ -503,15 +501,11 @@ fn a_foreign_chain_of_burns_own_layers_is_trained_the_same_way() {
         assert_eq!(gradients_of(&model, &step.gradients), expected.gradients);
         assert_eq!(step.loss.into_scalar::<f32>().to_bits(), expected.loss.to_bits());
     }
-    let statistics =
-        |model: &Classifier<Foreign>| model.backbone().norm.running_mean.value_sync().into_data();
-    let twice = copy(&model);
-    let fresh = statistics(&model);
-    assert_eq!(statistics(&twice), fresh);
+    let running = model.backbone().norm.running_mean.value_sync().into_data();
     // 1 − 0.9² of the batch's mean, not 1 − 0.9⁴
     let mean = model.backbone().conv1.forward(images(size, &device).images).mean_dims(&[0, 2, 3]);
     let mean: Vec<f64> = mean.into_data().iter::<f64>().collect();
-    for (got, mean) in fresh.iter::<f64>().zip(mean) {
+    for (got, mean) in running.iter::<f64>().zip(mean) {
         assert!((got - (1.0 - 0.9 * 0.9) * mean).abs() < F32_NOISE, "{got} and {mean}");
     }
 }
