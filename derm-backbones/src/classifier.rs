@@ -112,6 +112,15 @@ impl HeadConfig {
     /// # Errors
     /// As [`HeadConfig::validate`] and [`FusionConfig::validate`].
     pub fn init<B: Backbone>(&self, backbone: B, device: &Device) -> Result<Classifier<B>, Error> {
+        self.init_undrawn(backbone, device).map(drawn)
+    }
+
+    /// As [`HeadConfig::init`] for weights that a file will replace: they are drawn when they are first used, and not
+    /// at all where they are loaded before. Copies of a weight that is not drawn yet draw each their own.
+    ///
+    /// # Errors
+    /// As [`HeadConfig::init`].
+    pub fn init_undrawn<B: Backbone>(&self, backbone: B, device: &Device) -> Result<Classifier<B>, Error> {
         let text = self.text.as_ref().map(|text| text.encoder.init(device)).transpose()?;
         self.assemble(backbone, text, device)
     }
@@ -154,7 +163,7 @@ impl HeadConfig {
         device: &Device,
     ) -> Result<Classifier<B>, Error> {
         if self.text.as_ref().is_some_and(|config| config.encoder.bert() == *text.config()) {
-            self.assemble(backbone, Some(text), device)
+            self.assemble(backbone, Some(text), device).map(drawn)
         } else {
             let expected = self.text.as_ref().map(|config| Box::new(config.encoder.bert()));
             Err(Error::TextEncoder { expected, given: Box::new(text.config().clone()) })
@@ -179,7 +188,7 @@ impl HeadConfig {
         let fusion = if self.image_only() { None } else { Some(self.fusion.init(widths, device)?) };
         let width = fusion.as_ref().map_or(spec.embedding, Fusion::width);
         let linear = |width, classes| LinearConfig::new(width, classes).init(device);
-        Ok(drawn(Classifier {
+        Ok(Classifier {
             questionnaire,
             text,
             text_pooling: self.text.as_ref().map_or(TextPooling::default(), |text| text.pooling),
@@ -191,7 +200,7 @@ impl HeadConfig {
             tasks: self.tasks.iter().map(|task| task.name.clone()).collect(),
             num_classes: self.num_classes,
             backbone,
-        }))
+        })
     }
 }
 
@@ -223,6 +232,15 @@ impl ClassifierConfig {
     pub fn init(&self, device: &Device) -> Result<Classifier<AnyBackbone>, Error> {
         self.validate()?;
         self.head.init(self.backbone.init(device)?, device)
+    }
+
+    /// As [`ClassifierConfig::init`] for weights that a file will replace; see [`HeadConfig::init_undrawn`].
+    ///
+    /// # Errors
+    /// As [`ClassifierConfig::init`].
+    pub fn init_undrawn(&self, device: &Device) -> Result<Classifier<AnyBackbone>, Error> {
+        self.validate()?;
+        self.head.init_undrawn(self.backbone.init(device)?, device)
     }
 }
 

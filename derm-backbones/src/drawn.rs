@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 ///
 /// Burn draws a weight when it is first used, so that weights that a file replaces cost nothing. Drawn here, they
 /// depend on the seed alone, and not on what else draws, or in which order they are used. Classifiers do this in
-/// their `init`; encoders by themselves do not.
+/// their `init`; encoders by themselves, and [`ClassifierConfig::init_undrawn`](crate::ClassifierConfig::init_undrawn),
+/// do not.
 ///
 /// ```
 /// use burn::tensor::Device;

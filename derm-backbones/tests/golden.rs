@@ -169,7 +169,7 @@ impl Network {
             Some(num_classes) => {
                 let head = HeadConfig::new(num_classes);
                 let config = ClassifierConfig { backbone: model.backbone.clone(), head };
-                Self::Classifier(config.init(device).unwrap())
+                Self::Classifier(config.init_undrawn(device).unwrap())
             }
         }
     }

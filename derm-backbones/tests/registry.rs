@@ -18,7 +18,7 @@ fn every_entry_fits_its_network() {
             (KnownArchitecture::Image(backbone), Some(num_classes)) => {
                 let config =
                     ClassifierConfig { backbone: backbone.clone(), head: HeadConfig::new(num_classes) };
-                let network = config.init(&device).unwrap();
+                let network = config.init_undrawn(&device).unwrap();
                 (count_parameters(&network), network.namings())
             }
             (KnownArchitecture::Image(backbone), None) => {
