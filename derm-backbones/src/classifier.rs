@@ -107,7 +107,8 @@ impl HeadConfig {
     }
 
     /// A classifier on top of `backbone`, which may come from anywhere: fresh, or with a published file's weights.
-    /// Weights that are not drawn yet, the encoder's too, are drawn here and now.
+    /// Weights that are not drawn yet, the encoder's too, are drawn here and now; heads as torch draws linear layers,
+    /// uniform within ±1/√D, bias too.
     ///
     /// # Errors
     /// As [`HeadConfig::validate`] and [`FusionConfig::validate`].

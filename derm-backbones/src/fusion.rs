@@ -155,7 +155,11 @@ impl Fusion {
     /// When the input has other modalities or widths than the fusion was built for.
     pub fn forward(&self, input: &FusionInput) -> Tensor<2> {
         match self {
-            Self::Concatenation(_) => Tensor::cat(vec![input.image.clone(), input.beside()], 1),
+            Self::Concatenation(concatenation) => {
+                let fused = Tensor::cat(vec![input.image.clone(), input.beside()], 1);
+                assert_eq!(fused.dims()[1], concatenation.width(), "the width that the fusion was built for");
+                fused
+            }
             Self::MetaBlock(block) => block.forward(input),
             Self::Gated(gated) => gated.forward(input),
             Self::CrossAttention(attention) => attention.forward(input),

@@ -8,8 +8,8 @@ use derm_backbones::{
     AnswerColumns, AnyBackbone, BackboneConfig, BertConfig, BertFamily, BlockKind, Classifier,
     ClassifierConfig, ClassifierInput, CrossAttentionFusionConfig, Error, Fusion, FusionConfig, FusionInput,
     FusionText, FusionWidths, GatedFusionConfig, HeadConfig, LayerGroups, MetaBlockConfig, Naming,
-    QuestionnaireEncoderConfig, ResNetConfig, Stem, TaskConfig, TextConfig, TextEncoderConfig, TextPooling,
-    TextTokenizer, Tokens, drawn, layer_rates, weights,
+    PublishedKeys, QuestionnaireEncoderConfig, ResNetConfig, Stem, TaskConfig, TextConfig, TextEncoderConfig,
+    TextPooling, TextTokenizer, Tokens, drawn, layer_rates, weights,
 };
 use derm_core::Taps;
 use safetensors::SafeTensors;
@@ -534,6 +534,31 @@ fn berts_first_names_of_layer_norms_are_understood() {
         assert!(report.unused.is_empty());
         assert_eq!(weights::to_safetensors(&loaded).unwrap(), bytes);
     }
+    // as a part of a classifier too
+    let model = self::config(FusionConfig::default(), false, true).init(&device).unwrap();
+    let renamed = |key: &str| model.renamed(key, Naming::MedMnist);
+    assert_eq!(renamed("text.embeddings.LayerNorm.beta").unwrap(), "text.embeddings.LayerNorm.bias");
+    assert_eq!(renamed("text.embeddings.LayerNorm.bias"), None);
+}
+
+/// What a fusion was built for and is not given is missed, and what it was not built for is not passed over.
+#[test]
+fn a_fusion_takes_the_modalities_that_it_was_built_for_and_no_others() {
+    let device = Device::default();
+    let refused = |fusion: &Fusion, input: &FusionInput| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fusion.forward(input))).is_err()
+    };
+    for config in fusions() {
+        let fusion = config.init(widths(true, true), &device).unwrap();
+        for (answers, text) in [(true, false), (false, true)] {
+            assert!(refused(&fusion, &fusion_input(answers, text, &device)), "{config:?} {answers} {text}");
+            let one = config.init(widths(answers, text), &device).unwrap();
+            assert!(refused(&one, &fusion_input(true, true, &device)), "{config:?} {answers} {text}");
+        }
+    }
+    let input = fusion_input(true, true, &device);
+    let fusion = fusions().pop().unwrap().init(widths(true, true), &device).unwrap();
+    assert!(refused(&fusion, &FusionInput { image_map: None, ..input }));
 }
 
 /// Softmax and mean over nothing would be NaN, in the gradients of the other texts too.

@@ -89,6 +89,12 @@ pub struct CrossAttentionFusion {
 
 impl CrossAttentionFusion {
     pub(super) fn forward(&self, input: &FusionInput) -> Tensor<2> {
+        let built_for = [self.pixels.is_some(), self.answers.is_some(), self.text.is_some()];
+        let given = [input.image_map.is_some(), input.answers.is_some(), input.text.is_some()];
+        assert_eq!(
+            given, built_for,
+            "feature map, answers and text given, and those that the fusion was built for"
+        );
         let mut image = self.image_tokens(input);
         let (mut beside, padding) = self.beside_tokens(input);
         for layer in &self.layers {
