@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
 use crate::error::check_stages;
-use crate::layers::{Activation, Conv2d, ConvNorm};
+use crate::layers::{Activation, Conv2d, ConvNorm, max_pool_of_relu};
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
 /// The residual block that a `ResNet` repeats.
@@ -264,7 +264,7 @@ impl Backbone for ResNet {
             .stages
             .into_iter()
             .map(|stage| Stage { blocks: stage.blocks.into_iter().map(Block::fold).collect() });
-        Self { conv1: self.conv1.fold(), stages: stages.collect(), ..self }
+        Self { conv1: self.conv1.fold_channels_last(), stages: stages.collect(), ..self }
     }
 }
 
@@ -277,9 +277,10 @@ impl Blocks for ResNet {
     fn block(&self, index: usize, state: Tensor<4>) -> Tensor<4> {
         match index.checked_sub(1).map(|index| self.residual_blocks().nth(index)) {
             None => {
-                let map = relu(self.conv1.forward(state));
+                let map = self.conv1.forward_activated(state, Activation::Relu);
                 match &self.max_pool {
                     None => map,
+                    Some(_) if self.conv1.is_channels_last() => max_pool_of_relu(map),
                     Some(max_pool) => max_pool.forward(map),
                 }
             }

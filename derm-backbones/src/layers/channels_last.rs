@@ -7,6 +7,9 @@ use super::{Activation, Conv2d};
 /// row, and copy nothing.
 const LEAST_SHIFTED_WIDTH: usize = 20;
 
+/// Shifted products pay with this many numbers in a row of a window or more: not for RGB.
+const LEAST_SHIFTED_RUN: usize = 32;
+
 /// A folded convolution with an odd kernel for inference in the host's memory, as matrix products over maps whose
 /// channels lie last in memory.
 ///
@@ -39,10 +42,10 @@ impl ChannelsLastConv {
         // free for a view of channels-last memory, one tiled transposition for any other map
         let rows: Tensor<3> = map.permute([0, 2, 3, 1]).reshape([batch, height, width * channels]);
         let weight = self.weight.val();
-        let [kernel, _, out] = weight.dims();
+        let [kernel, run, out] = weight.dims();
         let (map, width) = if kernel == 1 {
             self.pointwise(rows, channels, &weight)
-        } else if self.stride == 1 && width >= LEAST_SHIFTED_WIDTH {
+        } else if self.stride == 1 && width >= LEAST_SHIFTED_WIDTH && run >= LEAST_SHIFTED_RUN {
             shifted(rows, channels, &weight)
         } else {
             gathered(rows, channels, &weight, self.stride)
@@ -137,35 +140,44 @@ mod tests {
     #[test]
     fn it_is_the_convolution() {
         let device = Device::default();
-        for (kernel, stride, height, width) in [
-            (1, 1, 5, 6),
-            (1, 2, 5, 6),
-            (1, 2, 6, 7),
-            (3, 1, 7, 9),
-            (3, 1, 4, 23),
-            (3, 1, 1, 20),
-            (3, 2, 7, 9),
-            (3, 2, 8, 24),
-            (5, 1, 6, 21),
-            (5, 1, 3, 3),
-            (7, 2, 9, 12),
+        for (channels, kernel, stride, height, width) in [
+            (4, 1, 1, 5, 6),
+            (4, 1, 2, 5, 6),
+            (4, 1, 2, 6, 7),
+            (4, 3, 1, 7, 9),
+            (12, 3, 1, 4, 23),
+            (12, 3, 1, 1, 20),
+            (4, 3, 2, 7, 9),
+            (12, 3, 2, 8, 24),
+            (12, 5, 1, 6, 21),
+            (4, 5, 1, 3, 3),
+            (3, 3, 1, 5, 24),
+            (3, 7, 2, 9, 12),
+            (3, 7, 2, 8, 11),
         ] {
             device.seed(2);
-            let conv = Conv2d::new(4, 5, kernel, stride, &device);
+            let conv = Conv2d::new(channels, 5, kernel, stride, &device);
             let bias = Tensor::<1>::random([5], Distribution::Default, &device);
-            let map = Tensor::<4>::random([2, 4, height, width], Distribution::Normal(0.0, 1.0), &device);
+            let map =
+                Tensor::<4>::random([2, channels, height, width], Distribution::Normal(0.0, 1.0), &device);
             let expected = conv.forward_with_bias(map.clone(), Some(bias.clone()));
             let last = ChannelsLastConv::new(&conv, Param::from_tensor(bias));
             let memory = map.clone().permute([0, 2, 3, 1]).into_data();
             let view = Tensor::<4>::from_data(memory, &device).permute([0, 3, 1, 2]);
             for map in [map, view] {
                 let got = last.forward(map.clone(), None);
-                assert_eq!(got.dims(), expected.dims(), "{kernel} {stride} {height} {width}");
+                assert_eq!(got.dims(), expected.dims(), "{channels} {kernel} {stride} {height} {width}");
                 let difference = (got - expected.clone()).abs().max().into_scalar::<f64>();
-                assert!(difference < F32_NOISE, "{kernel} {stride} {height} {width}: {difference}");
+                assert!(
+                    difference < F32_NOISE,
+                    "{channels} {kernel} {stride} {height} {width}: {difference}"
+                );
                 let relu = last.forward(map, Some(Activation::Relu));
                 let difference = (relu - expected.clone().clamp_min(0.0)).abs().max().into_scalar::<f64>();
-                assert!(difference < F32_NOISE, "{kernel} {stride} {height} {width}: {difference}");
+                assert!(
+                    difference < F32_NOISE,
+                    "{channels} {kernel} {stride} {height} {width}: {difference}"
+                );
             }
             assert_eq!(last.macs([height, width]), conv.macs([height, width]));
         }
