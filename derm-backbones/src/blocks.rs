@@ -1,4 +1,7 @@
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread::{available_parallelism, scope};
 
 use burn::tensor::Tensor;
 use derm_core::{Backbone, Features, Taps};
@@ -44,14 +47,15 @@ pub trait Blocks: Backbone {
 }
 
 /// Inference in the host's memory takes about this many pixels at a time: then the maps of a large image stay in
-/// the cache between two blocks, and small images still share a product.
+/// the cache between two blocks, and small images still share a product. Each core takes its own part of the batch:
+/// a backend shares a product among cores, but most passes over a map it makes on one.
 const PIXELS_AT_ONCE: usize = 1 << 16;
 
 /// The forward pass of a chain of blocks.
 ///
 /// # Panics
 /// For a batch without images, images without pixels or of other than three channels.
-pub(crate) fn forward_blocks(network: &impl Blocks, images: Tensor<4>, taps: &Taps) -> Features {
+pub(crate) fn forward_blocks(network: &(impl Blocks + Sync), images: Tensor<4>, taps: &Taps) -> Features {
     let [batch, channels, height, width] = images.dims();
     // backends do not check this, and some read beyond an empty tensor
     assert!(
@@ -65,8 +69,23 @@ pub(crate) fn forward_blocks(network: &impl Blocks, images: Tensor<4>, taps: &Ta
         return forward_chain(network, images, taps);
     }
     let parts = images.split(at_once, 0);
-    let parts: Vec<Features> = parts.into_iter().map(|images| forward_chain(network, images, taps)).collect();
-    concatenated(&parts)
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let share = parts.len().div_ceil(cores);
+    let forward_share = |parts: &[Tensor<4>]| -> Vec<Features> {
+        parts.iter().map(|images| forward_chain(network, images.clone(), taps)).collect()
+    };
+    let forward_share = &forward_share;
+    let (own, others) = parts.split_at(share);
+    let features = scope(|scope| {
+        let others: Vec<_> =
+            others.chunks(share).map(|parts| scope.spawn(move || forward_share(parts))).collect();
+        let mut features = forward_share(own);
+        for thread in others {
+            features.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        features
+    });
+    concatenated(&features)
 }
 
 /// The features of the images of all parts.
