@@ -50,12 +50,13 @@ impl ChannelsLastConv {
         } else {
             gathered(rows, channels, &weight, self.stride)
         };
-        let map = map + self.folded_bias.val().reshape([1, 1, 1, out]);
+        // the sum writes what is left of a row without gaps
+        let map = map.narrow(2, 0, width) + self.folded_bias.val().reshape([1, 1, 1, out]);
         let map = match activation {
             None => map,
             Some(activation) => activation.apply(map),
         };
-        map.narrow(2, 0, width).permute([0, 3, 1, 2])
+        map.permute([0, 3, 1, 2])
     }
 
     /// Map [B, H', W', C'] and its width.
