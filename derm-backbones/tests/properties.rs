@@ -103,6 +103,29 @@ fn inference_treats_samples_alone() {
     }
 }
 
+/// Large images go through one by one, on several cores: all features are each image's own, in order.
+#[test]
+fn large_images_are_treated_alone_too() {
+    let device = Device::default();
+    let network =
+        ResNetConfig { block: BlockKind::Basic, depths: vec![1, 1], widths: vec![4, 8], stem: Stem::Conv7x7 };
+    let network = network.init(&device).unwrap().fold_batch_norm();
+    let size = 257;
+    let taps = Taps::stages(["layer1", "layer2"]);
+    for batch in [2, 3, 7] {
+        let images = Tensor::random([batch, 3, size, size], Distribution::Normal(0.0, 1.0), &device);
+        let all = network.forward_features(images.clone(), &taps);
+        for image in 0..batch {
+            let alone = network.forward_features(images.clone().narrow(0, image, 1), &taps);
+            close(&host(all.pooled.clone().narrow(0, image, 1)), &host(alone.pooled));
+            for ((name, got), (expected_name, expected)) in all.maps.iter().zip(alone.maps) {
+                assert_eq!(*name, expected_name);
+                close(&host(got.clone().narrow(0, image, 1)), &host(expected));
+            }
+        }
+    }
+}
+
 #[test]
 fn image_and_answers_both_reach_the_logits() {
     let device = Device::default().autodiff();
