@@ -40,7 +40,7 @@ impl Predictor<AnyBackbone> {
     /// # Errors
     /// [`Error`]: a file is missing, changed, of an unknown version or disagrees with another.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
-        Self::load_with(folder, device, |config: &ClassifierConfig, device| Ok(config.init(device)?))
+        Self::load_with(folder, device, |config: &ClassifierConfig, device| Ok(config.init_undrawn(device)?))
     }
 }
 
