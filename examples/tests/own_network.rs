@@ -21,7 +21,7 @@ fn a_network_from_elsewhere_goes_from_training_to_a_served_bundle() {
     assert!((got - best).abs() < 1e-5, "{got} and {best}");
     let weights = std::fs::read(finished.bundle().join("model.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&weights).unwrap();
-    assert!(file.names().iter().any(|key| *key == "convolutions.2.weight"), "{:?}", file.names());
+    assert!(file.names().contains(&"convolutions.2.weight"), "{:?}", file.names());
     let error = Predictor::load(finished.bundle(), &device).unwrap_err();
     assert!(error.to_string().contains("config.json"), "{error}");
 }
