@@ -122,7 +122,10 @@ impl Conv2d {
     /// Multiply-accumulates of one image of [height, width] pixels, and the size after it.
     pub(crate) fn macs(&self, image: [usize; 2]) -> (u64, [usize; 2]) {
         let [out, channels, kernel, _] = self.weight.lazy_shape().dims();
-        let size = image.map(|side| (side + 2 * self.padding - kernel) / self.stride + 1);
+        // an image smaller than the kernel has no output
+        let size = image.map(|side| {
+            (side + 2 * self.padding).checked_sub(kernel).map_or(0, |room| room / self.stride + 1)
+        });
         ((size[0] * size[1] * out * channels * kernel * kernel) as u64, size)
     }
 }
