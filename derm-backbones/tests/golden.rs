@@ -360,7 +360,10 @@ fn check_case(name: &str, model: &Model, network: &Network, expected: &[Value], 
                         let spec = network.spec().stage(&tap).unwrap();
                         let [_, channels, height, _] = map.dims();
                         assert_eq!(spec.channels, channels, "{what}");
-                        assert_eq!(images.dims()[2].div_ceil(spec.stride), height, "{what}");
+                        // padded convolutions round a side up, patches down
+                        let side = images.dims()[2];
+                        let sides = side / spec.stride..=side.div_ceil(spec.stride);
+                        assert!(sides.contains(&height), "{what}: {height} is not among {sides:?}");
                     }
                 }
                 _ => panic!("{what}: unknown key"),
