@@ -40,16 +40,21 @@ fn logits_are_the_same(questionnaire: bool) {
     let cache = dataset.load_pixels(tiny.config.resize, UnreadablePolicy::Fail, 1 << 24).unwrap();
     let use_answers = if questionnaire { Questionnaire::Encode } else { Questionnaire::Ignore };
     let samples = Samples::new(&dataset, Arc::new(cache), tiny.config.normalization, use_answers).unwrap();
+    // bit by bit the folded form of the model that was written, and the model itself but for rounding
+    let served = tiny.model.clone().fold_batch_norm();
     let mut different = Vec::new();
     for (index, record) in dataset.records().iter().enumerate().take(12) {
         let batch = samples.batch(&[index], |_| Orientation::UPRIGHT).unwrap();
         let batch = Batch::to_device(batch, &device).unwrap();
+        let exact = served.forward(batch.images.clone(), batch.answers.clone(), &Taps::none()).logits;
+        let exact: Vec<u64> = exact.into_data().iter::<f64>().map(f64::to_bits).collect();
         let expected = tiny.model.forward(batch.images, batch.answers, &Taps::none()).logits;
         let expected: Vec<f64> = expected.into_data().iter::<f64>().collect();
         let ImageSource::Rgb(pixels) = &record.image else { unreachable!("drawn images are in memory") };
         let answers = if questionnaire { record.answers.clone() } else { Answers::new() };
         let logits = predictor.logits(pixels, &answers).unwrap();
         let got: Vec<f64> = logits.view().iter().copied().collect();
+        assert_eq!(got.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), exact);
         for (got, expected) in got.iter().zip(&expected) {
             assert!((got - expected).abs() <= FOLDING_NOISE * (1.0 + expected.abs()), "{got} and {expected}");
         }
