@@ -1,9 +1,35 @@
 //! Batches on the host and on a device.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_core::Targets;
+use derm_core::{Probabilities, Targets};
+use ndarray::Array2;
 
 use crate::Error;
+
+/// The labels of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostTargets {
+    /// One class a record, B numbers.
+    Classes(Vec<usize>),
+    /// One distribution a record, [B, C] row-major: soft labels, or labels that were mixed.
+    Distributions(Vec<f32>),
+}
+
+impl HostTargets {
+    /// The labels as distributions, [B, C] row-major: a class becomes a row with a single 1.
+    pub fn into_distributions(self, num_classes: usize) -> Vec<f32> {
+        match self {
+            Self::Distributions(rows) => rows,
+            Self::Classes(classes) => {
+                let mut rows = vec![0.0; classes.len() * num_classes];
+                for (row, class) in rows.chunks_exact_mut(num_classes.max(1)).zip(classes) {
+                    row[class] = 1.0;
+                }
+                rows
+            }
+        }
+    }
+}
 
 /// A batch in host memory, B records.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +42,8 @@ pub struct HostBatch {
     pub answers: Option<Vec<f32>>,
     /// Number of answer columns Q; 0 where there are none.
     pub answer_width: usize,
-    /// Class of each record.
-    pub targets: Vec<usize>,
+    /// Label of each record.
+    pub targets: HostTargets,
     /// Number of classes.
     pub num_classes: usize,
     /// Index of each record in the dataset.
@@ -43,7 +69,7 @@ pub struct Batch {
     pub images: Tensor<4>,
     /// Encoded answers, shape `[B, Q]`, where the model reads them.
     pub answers: Option<Tensor<2>>,
-    /// One class a record, shape `[B]`.
+    /// The labels: one class a record, shape `[B]`, or one distribution, shape `[B, C]`.
     pub targets: Targets,
     /// Index of each record in the dataset.
     pub indices: Vec<usize>,
@@ -53,10 +79,17 @@ impl Batch {
     /// Moves a batch to a device.
     ///
     /// # Errors
-    /// [`Error::Value`] for an empty batch or a target that is no class.
+    /// [`Error::Value`] for an empty batch, a target that is no class or a row that is no distribution.
     pub fn to_device(host: HostBatch, device: &Device) -> Result<Self, Error> {
         let (count, size) = (host.len(), host.image_size);
-        let targets = Targets::from_indices(&host.targets, host.num_classes, device)?;
+        let targets = match &host.targets {
+            HostTargets::Classes(classes) => Targets::from_indices(classes, host.num_classes, device)?,
+            HostTargets::Distributions(rows) => {
+                let distribution = |(row, class)| f64::from(rows[row * host.num_classes + class]);
+                let rows = Array2::from_shape_fn((count, host.num_classes), distribution);
+                Targets::from_probabilities(&Probabilities::new(rows)?, device)
+            }
+        };
         let images = Tensor::from_data(TensorData::new(host.images, [count, 3, size, size]), device);
         let answers = host
             .answers

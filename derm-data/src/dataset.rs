@@ -1,6 +1,6 @@
 //! Records with their labels and questionnaire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use derm_core::{ClassIndex, LabelMap};
 use rayon::prelude::*;
@@ -39,10 +39,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Puts a dataset together and checks it: ids are unique, classes are in the label map, answers fit the schema.
+    /// Puts a dataset together and checks it: ids are unique, classes are in the label map, soft labels are
+    /// distributions whose likeliest class is the record's, answers fit the schema, and no lesion or case is shared by
+    /// two groups.
     ///
     /// # Errors
-    /// [`Error::EmptyDataset`], [`Error::DuplicateId`], or [`Error::Record`] naming the record.
+    /// [`Error::EmptyDataset`], [`Error::DuplicateId`], [`Error::SoftLabel`], [`Error::SharedUnit`], or
+    /// [`Error::Record`] naming the record.
     pub fn new(
         name: impl Into<String>,
         labels: LabelMap,
@@ -55,6 +58,7 @@ impl Dataset {
             return Err(Error::EmptyDataset { dataset: name });
         }
         let mut ids = BTreeSet::new();
+        let (mut group_of_lesion, mut group_of_case) = (BTreeMap::new(), BTreeMap::new());
         for record in &records {
             if !ids.insert(record.id.as_str()) {
                 return Err(Error::DuplicateId { dataset: name, id: record.id.clone() });
@@ -64,6 +68,23 @@ impl Dataset {
                 .map_err(Error::from)
                 .and_then(|_| schema.encode(&record.answers).map(|_| ()));
             fits.map_err(|source| Error::Record { id: record.id.clone(), source: Box::new(source) })?;
+            check_soft_label(record, labels.num_classes())?;
+            let group = record.group();
+            for (unit, name, groups) in [
+                ("lesion", record.lesion.as_str(), &mut group_of_lesion),
+                ("case", record.case.as_str(), &mut group_of_case),
+            ] {
+                let first = *groups.entry(name).or_insert(group);
+                if first != group {
+                    return Err(Error::SharedUnit {
+                        id: record.id.clone(),
+                        unit,
+                        name: name.to_owned(),
+                        first: first.to_owned(),
+                        second: group.to_owned(),
+                    });
+                }
+            }
         }
         Ok(Self { name, labels, records, schema, skipped })
     }
@@ -173,6 +194,7 @@ impl Dataset {
             .map(|record| match &record.image {
                 ImageSource::File(path) => decode_file(path).err(),
                 ImageSource::Rgb(_) => None,
+                ImageSource::Absent => Some(Error::NoImage { id: record.id.clone() }),
             })
             .collect();
         self.drop_unreadable(outcomes, policy).map(|_| ())
@@ -202,4 +224,27 @@ impl Dataset {
         self.records.retain(|_| kept.next().copied().unwrap_or(true));
         Ok(keep)
     }
+}
+
+/// How far a soft label's sum may be from 1: published weights have two decimals.
+const SUM_TOLERANCE: f64 = 1e-4;
+
+fn check_soft_label(record: &Record, num_classes: usize) -> Result<(), Error> {
+    let Some(label) = &record.soft_label else { return Ok(()) };
+    let wrong = |reason: String| Err(Error::SoftLabel { id: record.id.clone(), reason });
+    if label.len() != num_classes {
+        return wrong(format!("has {} numbers: expected {num_classes}, one a class", label.len()));
+    }
+    if let Some(weight) = label.iter().find(|weight| !(0.0..=1.0).contains(*weight)) {
+        return wrong(format!("has the weight {weight}: expected 0 to 1"));
+    }
+    let sum: f64 = label.iter().map(|&weight| f64::from(weight)).sum();
+    if !(1.0 - SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(&sum) {
+        return wrong(format!("sums to {sum}: expected 1"));
+    }
+    let of_class = label[record.class.get()];
+    if label.iter().any(|&weight| weight > of_class) {
+        return wrong(format!("gives the record's class {of_class}, less than another's"));
+    }
+    Ok(())
 }

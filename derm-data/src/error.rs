@@ -35,6 +35,14 @@ pub enum Error {
         /// The columns that are there.
         header: Vec<String>,
     },
+    /// A metadata file has two columns of one name.
+    #[error("{}: column `{column}` stands twice in the header", path.display())]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// A row of a metadata file cannot be read as CSV.
     #[error("{}, line {line}: {reason}", path.display())]
     Row {
@@ -80,7 +88,7 @@ pub enum Error {
         id: String,
     },
     /// The image of a metadata row is nowhere.
-    #[error("{}, line {line}: image {id:?} is missing; looked for {id}.jpg, .jpeg and .png in {folders:?}", path.display())]
+    #[error("{}, line {line}: image {id:?} is missing; looked in {folders:?}", path.display())]
     MissingImage {
         /// The metadata file.
         path: PathBuf,
@@ -238,6 +246,34 @@ pub enum Error {
         first: SplitRole,
         /// The other.
         second: SplitRole,
+    },
+    /// A record has no picture where one is needed.
+    #[error("record {id:?} has no image: it was read as a row of a table")]
+    NoImage {
+        /// The record's id.
+        id: String,
+    },
+    /// A lesion of two patients, or a case of two lesions' groups: the independent units would not be independent.
+    #[error("record {id:?}: {unit} {name:?} belongs to {first:?} and to {second:?}: expected one group")]
+    SharedUnit {
+        /// The record's id.
+        id: String,
+        /// `lesion` or `case`.
+        unit: &'static str,
+        /// Its name.
+        name: String,
+        /// The group of an earlier record.
+        first: String,
+        /// This record's group.
+        second: String,
+    },
+    /// A label that is no distribution over the classes.
+    #[error("record {id:?}: its soft label {reason}")]
+    SoftLabel {
+        /// The record's id.
+        id: String,
+        /// What is wrong.
+        reason: String,
     },
     /// A loader's thread ended without a word.
     #[error("a loader thread stopped before batch {batch}")]

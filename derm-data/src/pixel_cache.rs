@@ -11,6 +11,7 @@ use crate::{Dataset, Error, ImageSource, Resize, RgbPixels, decode_file};
 /// Shared by all loaders of a run, so that an image is decoded once whatever the number of epochs.
 #[derive(Debug)]
 pub struct PixelCache {
+    ids: Vec<String>,
     sources: Vec<ImageSource>,
     kept: Vec<OnceLock<Arc<RgbPixels>>>,
     resize: Resize,
@@ -22,8 +23,9 @@ impl PixelCache {
     /// An empty cache over the dataset's records. Nothing is decoded yet; [`Dataset::load_pixels`] also fills it.
     pub fn new(dataset: &Dataset, resize: Resize, budget: usize) -> Self {
         let sources: Vec<ImageSource> = dataset.records().iter().map(|record| record.image.clone()).collect();
+        let ids = dataset.records().iter().map(|record| record.id.clone()).collect();
         let kept = sources.iter().map(|_| OnceLock::new()).collect();
-        Self { sources, kept, resize, budget, used: AtomicUsize::new(0) }
+        Self { ids, sources, kept, resize, budget, used: AtomicUsize::new(0) }
     }
 
     /// Number of records.
@@ -72,6 +74,7 @@ impl PixelCache {
                 return Ok(Arc::clone(pixels));
             }
             ImageSource::Rgb(pixels) => Arc::new(self.resize.apply(pixels)?),
+            ImageSource::Absent => return Err(Error::NoImage { id: self.ids[index].clone() }),
         };
         let bytes = pixels.as_bytes().len();
         if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget {

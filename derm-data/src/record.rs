@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use derm_core::ClassIndex;
+use derm_core::{ClassIndex, SplitRole};
 
 use crate::RgbPixels;
 
@@ -18,17 +18,22 @@ pub enum ImageSource {
     File(PathBuf),
     /// Pixels in memory.
     Rgb(Arc<RgbPixels>),
+    /// A row of a table without a picture: answers and a class.
+    Absent,
 }
 
-/// One image.
+/// One image, or one row of a table without images.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Unique within its dataset.
     pub id: String,
     /// The picture.
     pub image: ImageSource,
-    /// The diagnosis, as labelled.
+    /// The diagnosis, as labelled; the likeliest where the label is a distribution.
     pub class: ClassIndex,
+    /// The label as a distribution over the classes (C numbers, sum 1), where the dataset gives weighted differential
+    /// diagnoses.
+    pub soft_label: Option<Vec<f32>>,
     /// The lesion that the image shows; several images may show one.
     pub lesion: String,
     /// The visit or case that the image belongs to; its images are judged together.
@@ -39,9 +44,28 @@ pub struct Record {
     pub answers: Answers,
     /// Columns by which metrics are broken down (never a model's input).
     pub subgroups: BTreeMap<String, String>,
+    /// The part of the split that the publishers put it in, where they did.
+    pub published_role: Option<SplitRole>,
 }
 
 impl Record {
+    /// A record whose lesion and case are itself, with nothing else known.
+    pub fn new(id: impl Into<String>, image: ImageSource, class: ClassIndex) -> Self {
+        let id = id.into();
+        Self {
+            lesion: id.clone(),
+            case: id.clone(),
+            id,
+            image,
+            class,
+            soft_label: None,
+            patient: None,
+            answers: Answers::new(),
+            subgroups: BTreeMap::new(),
+            published_role: None,
+        }
+    }
+
     /// The independent unit: the patient where known, else the lesion. A group is never divided by a split, and
     /// intervals count groups.
     pub fn group(&self) -> &str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use derm_core::Normalization;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, HostBatch, Normalizer, Orientation, PixelCache};
+use crate::{Dataset, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache};
 
 /// Whether a model reads the questionnaire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ struct Inner {
     answers: Option<Vec<f32>>,
     answer_width: usize,
     targets: Vec<usize>,
+    /// Row-major [N, C], where any record's label is a distribution.
+    distributions: Option<Vec<f32>>,
     num_classes: usize,
 }
 
@@ -70,13 +72,30 @@ impl Samples {
                 Some(rows)
             }
         };
+        let num_classes = dataset.labels().num_classes();
+        let soft = dataset.records().iter().any(|record| record.soft_label.is_some());
+        let distributions = soft.then(|| {
+            let mut rows = Vec::with_capacity(dataset.records().len() * num_classes);
+            for record in dataset.records() {
+                match &record.soft_label {
+                    Some(label) => rows.extend_from_slice(label),
+                    None => {
+                        rows.extend(
+                            (0..num_classes).map(|class| f32::from(u8::from(class == record.class.get()))),
+                        );
+                    }
+                }
+            }
+            rows
+        });
         let inner = Inner {
             answer_width: if answers.is_some() { dataset.schema().width() } else { 0 },
             cache,
             normalizer: Normalizer::new(normalization)?,
             answers,
             targets: dataset.records().iter().map(|record| record.class.get()).collect(),
-            num_classes: dataset.labels().num_classes(),
+            distributions,
+            num_classes,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -106,7 +125,7 @@ impl Samples {
         self.inner.cache.resize().size()
     }
 
-    /// The class of every record.
+    /// The class of every record; the likeliest where its label is a distribution.
     pub fn targets(&self) -> &[usize] {
         &self.inner.targets
     }
@@ -125,15 +144,20 @@ impl Samples {
         let width = self.answer_width();
         let mut images = vec![0.0; indices.len() * plane];
         let mut answers = self.inner.answers.as_ref().map(|_| Vec::with_capacity(indices.len() * width));
-        let mut targets = Vec::with_capacity(indices.len());
         for (&index, planes) in indices.iter().zip(images.chunks_exact_mut(plane)) {
             let pixels = self.inner.cache.get(index)?;
             self.inner.normalizer.write_planes(&pixels, orientation(index), planes);
             if let (Some(rows), Some(all)) = (answers.as_mut(), self.inner.answers.as_ref()) {
                 rows.extend_from_slice(&all[index * width..(index + 1) * width]);
             }
-            targets.push(self.inner.targets[index]);
         }
+        let targets = match &self.inner.distributions {
+            Some(rows) => {
+                let of = |&index: &usize| &rows[index * self.num_classes()..(index + 1) * self.num_classes()];
+                HostTargets::Distributions(indices.iter().flat_map(of).copied().collect())
+            }
+            None => HostTargets::Classes(indices.iter().map(|&index| self.inner.targets[index]).collect()),
+        };
         Ok(HostBatch {
             images,
             image_size: size,

@@ -10,9 +10,9 @@ use derm_core::{ClassIndex, Interpolation, LabelMap, Normalization, SplitRole};
 use derm_data::schema::{self, Feature};
 use derm_data::{
     Answers, Augmentation, Batch, Dataset, EmptyClassPolicy, Error, FeatureSchema, ImageSource, Loader,
-    LoaderConfig, Normalizer, PixelCache, Questionnaire, Record, Resize, ResizeRule, RgbPixels, SampleOrder,
-    Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy, decode_bytes,
-    decode_file, ham10000,
+    LoaderConfig, Normalizer, PixelCache, Questionnaire, ReadPolicy, Record, Resize, ResizeRule, RgbPixels,
+    SampleOrder, Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy,
+    decode_bytes, decode_file, readers::ham10000,
 };
 
 const HEADER: &str = "lesion_id,image_id,dx,dx_type,age,sex,localization\n";
@@ -30,7 +30,7 @@ fn ham(rows: &str, images: &[&str]) -> tempfile::TempDir {
 }
 
 fn read(rows: &str, images: &[&str]) -> Result<Dataset, Error> {
-    ham10000::read(ham(rows, images).path(), UnreadablePolicy::Fail)
+    ham10000::read(ham(rows, images).path(), ReadPolicy::STRICT)
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_published_two_part_layout_is_read() {
         fs::create_dir(root.join(part)).unwrap();
         fs::rename(root.join(format!("images/{id}.jpg")), root.join(format!("{part}/{id}.jpg"))).unwrap();
     }
-    let mut dataset = ham10000::read(root, UnreadablePolicy::Fail).unwrap();
+    let mut dataset = ham10000::read(root, ReadPolicy::STRICT).unwrap();
     dataset.verify_images(UnreadablePolicy::Fail).unwrap();
     assert_eq!(dataset.records().len(), 2);
 }
@@ -99,19 +99,19 @@ fn a_missing_column_is_named() {
     let folder = ham("", &[]);
     fs::write(folder.path().join(ham10000::METADATA), "lesion_id,image_id,dx_type,age,sex,localization\n")
         .unwrap();
-    let error = ham10000::read(folder.path(), UnreadablePolicy::Fail).unwrap_err();
+    let error = ham10000::read(folder.path(), ReadPolicy::STRICT).unwrap_err();
     assert!(matches!(&error, Error::Column { column, .. } if column == "dx"), "{error}");
 }
 
 #[test]
 fn missing_metadata_and_empty_metadata_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    let error = ham10000::read(folder.path(), UnreadablePolicy::Fail).unwrap_err();
+    let error = ham10000::read(folder.path(), ReadPolicy::STRICT).unwrap_err();
     assert!(matches!(&error, Error::File(file) if file.path.ends_with(ham10000::METADATA)), "{error}");
     let error = read("", &[]).unwrap_err();
     assert!(matches!(&error, Error::EmptyDataset { .. }), "{error}");
     fs::write(folder.path().join(ham10000::METADATA), "").unwrap();
-    let error = ham10000::read(folder.path(), UnreadablePolicy::Fail).unwrap_err();
+    let error = ham10000::read(folder.path(), ReadPolicy::STRICT).unwrap_err();
     assert!(matches!(&error, Error::Column { .. }), "{error}");
 }
 
@@ -127,7 +127,7 @@ fn a_row_without_its_image_stops_or_is_skipped() {
     let rows = "L1,A,nv,histo,80.0,male,scalp\nL2,B,nv,histo,80.0,male,scalp\n";
     let error = read(rows, &["A"]).unwrap_err();
     assert!(matches!(&error, Error::MissingImage { line: 3, id, .. } if id == "B"), "{error}");
-    let dataset = ham10000::read(ham(rows, &["A"]).path(), UnreadablePolicy::Skip).unwrap();
+    let dataset = ham10000::read(ham(rows, &["A"]).path(), ReadPolicy::SKIP).unwrap();
     assert_eq!((dataset.records().len(), dataset.skipped().len()), (1, 1));
     assert_eq!(dataset.skipped()[0].key, "B");
     assert!(dataset.skipped()[0].reason.contains("line 3"), "{}", dataset.skipped()[0].reason);
@@ -177,6 +177,8 @@ fn record(id: &str, class: usize, lesion: &str) -> Record {
         lesion: lesion.to_owned(),
         case: lesion.to_owned(),
         patient: None,
+        soft_label: None,
+        published_role: None,
         answers: Answers::new(),
         subgroups: BTreeMap::new(),
     }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use derm_core::{ClassIndex, Interpolation, LabelMap, Normalization, Targets};
 use derm_data::{
-    Answers, Augmentation, Batch, Dataset, Error, FeatureSchema, HostBatch, ImageSource, LastBatch, Loader,
-    LoaderConfig, PixelCache, Questionnaire, Record, Resize, ResizeRule, RgbPixels, SampleOrder, Sampler,
-    Samples, SyntheticConfig, UnreadablePolicy,
+    Answers, Augmentation, Batch, Dataset, Error, FeatureSchema, HostBatch, HostTargets, ImageSource,
+    LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Record, Resize, ResizeRule, RgbPixels,
+    SampleOrder, Sampler, Samples, SyntheticConfig, UnreadablePolicy,
 };
 
 const SIZE: usize = 16;
@@ -96,9 +96,11 @@ fn a_batch_holds_what_its_records_hold() {
     let config = LoaderConfig { batch_size: 5, workers: 2, ..LoaderConfig::default() };
     let loader = loader(&dataset, &samples, SampleOrder::Shuffled, config);
     let host = loader.epoch(0).next().unwrap().unwrap();
+    let classes: Vec<usize> =
+        host.indices.iter().map(|&index| dataset.records()[index].class.get()).collect();
+    assert_eq!(host.targets, HostTargets::Classes(classes));
     for (row, &index) in host.indices.iter().enumerate() {
         let record = &dataset.records()[index];
-        assert_eq!(host.targets[row], record.class.get());
         let width = host.answer_width;
         let answers = &host.answers.as_ref().unwrap()[row * width..(row + 1) * width];
         assert_eq!(answers, dataset.schema().encode(&record.answers).unwrap());
@@ -158,6 +160,8 @@ fn on_disk(folder: &Path, count: usize, broken: &[usize]) -> Dataset {
             lesion: format!("l{number}"),
             case: format!("l{number}"),
             patient: None,
+            soft_label: None,
+            published_role: None,
             answers: Answers::new(),
             subgroups: BTreeMap::new(),
         });

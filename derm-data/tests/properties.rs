@@ -19,9 +19,12 @@ fn dataset(rows: &[(usize, usize, Option<usize>)], num_classes: usize) -> Datase
         id: format!("r{number}"),
         image: ImageSource::Rgb(Arc::clone(&pixels)),
         class: ClassIndex::new(class),
-        lesion: format!("l{lesion}"),
-        case: format!("l{lesion}"),
+        // A lesion is of one patient.
+        lesion: format!("l{lesion} of {patient:?}"),
+        case: format!("l{lesion} of {patient:?}"),
         patient: patient.map(|patient| format!("p{patient}")),
+        soft_label: None,
+        published_role: None,
         answers: Answers::new(),
         subgroups: BTreeMap::new(),
     });

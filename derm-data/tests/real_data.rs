@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use derm_core::{Interpolation, SplitRole};
 use derm_data::{
-    Dataset, EmptyClassPolicy, ImageSource, Record, Resize, ResizeRule, Split, SplitConfig, UnreadablePolicy,
-    decode_file, ham10000,
+    Dataset, EmptyClassPolicy, ImageSource, ReadPolicy, Record, Resize, ResizeRule, Split, SplitConfig,
+    UnreadablePolicy, decode_file, readers::ham10000,
 };
 
 fn ham() -> Dataset {
     let root = PathBuf::from(std::env::var_os("DERM_DATA_DIR").expect("DERM_DATA_DIR names the data folder"));
-    ham10000::read(root.join("ham10000"), UnreadablePolicy::Fail).unwrap()
+    ham10000::read(root.join("ham10000"), ReadPolicy::STRICT).unwrap()
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn threads_share_one_predictor() {
         let decisions = records.map(|record| match &record.image {
             ImageSource::Rgb(pixels) => predictor.predict(pixels, &record.answers).unwrap(),
             ImageSource::File(path) => predictor.predict_file(path, &record.answers).unwrap(),
+            ImageSource::Absent => unreachable!("drawn images are in memory"),
         });
         decisions.collect()
     };

@@ -3,7 +3,7 @@ use derm_backbones::Classifier;
 use derm_core::{
     Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps, View,
 };
-use derm_data::{Batch, Dataset, Loader, Split};
+use derm_data::{Batch, Dataset, Loader, Record, Split};
 use ndarray::Array2;
 
 use crate::Error;
@@ -59,6 +59,7 @@ pub fn predict<R: Role, B: Backbone>(
         columns.cases.push(record.case.clone());
         columns.targets.push(record.class.get());
     }
+    columns.soft_targets = soft_targets(dataset, &rows)?;
     let names = dataset.records().iter().flat_map(|record| record.subgroups.keys());
     for name in names.collect::<std::collections::BTreeSet<_>>() {
         let of_row = |&row: &usize| Ok(dataset.record(row)?.subgroups.get(name).cloned().unwrap_or_default());
@@ -71,6 +72,20 @@ pub fn predict<R: Role, B: Backbone>(
         split_hash: split.hash(),
     };
     Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })?)
+}
+
+/// The labels of the records at `rows` as distributions, where any of them is one.
+fn soft_targets(dataset: &Dataset, rows: &[usize]) -> Result<Option<Array2<f32>>, Error> {
+    let records: Vec<&Record> =
+        rows.iter().map(|&row| dataset.record(row)).collect::<Result<_, derm_data::Error>>()?;
+    if records.iter().all(|record| record.soft_label.is_none()) {
+        return Ok(None);
+    }
+    let weight = |(row, class): (usize, usize)| match &records[row].soft_label {
+        Some(label) => label[class],
+        None => f32::from(u8::from(records[row].class.get() == class)),
+    };
+    Ok(Some(Array2::from_shape_fn((records.len(), dataset.labels().num_classes()), weight)))
 }
 
 /// The name of the only task of a single-head network.

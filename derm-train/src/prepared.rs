@@ -3,7 +3,7 @@ use std::sync::Arc;
 use derm_core::{Normalization, SplitRole};
 use derm_data::{
     Dataset, FeatureSchema, LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
-    SampleOrder, Sampler, Samples, Split, ham10000,
+    SampleOrder, Sampler, Samples, Split, readers::ham10000,
 };
 
 use crate::progress::Progress;
@@ -37,7 +37,7 @@ impl Prepared {
         progress.stage("reading the dataset");
         let mut dataset = match (section.source, &section.root) {
             (DatasetSource::Synthetic, _) => section.synthetic.generate()?,
-            (DatasetSource::Ham10000, Some(root)) => ham10000::read(root, section.unreadable)?,
+            (DatasetSource::Ham10000, Some(root)) => ham10000::read(root, section.unreadable.into())?,
             (DatasetSource::Ham10000, None) => {
                 let (key, expected) = ("dataset.root", "the dataset's folder");
                 return Err(Error::Value { key, value: "absent".to_owned(), expected });

@@ -156,6 +156,7 @@ fn pixels(record: &Record) -> Result<RgbPixels, Error> {
     match &record.image {
         ImageSource::File(path) => Ok(decode_file(path)?),
         ImageSource::Rgb(pixels) => Ok(pixels.as_ref().clone()),
+        ImageSource::Absent => Err(derm_data::Error::NoImage { id: record.id.clone() }.into()),
     }
 }
 

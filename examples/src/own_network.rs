@@ -143,7 +143,7 @@ pub fn train_and_serve(
     let record = finished.prepared.dataset.records().iter().find(|record| Some(&record.id) == first);
     let decision = record.and_then(|record| match &record.image {
         derm_data::ImageSource::Rgb(pixels) => Some(predictor.predict(pixels, &record.answers)),
-        derm_data::ImageSource::File(_) => None,
+        derm_data::ImageSource::File(_) | derm_data::ImageSource::Absent => None,
     });
     Ok((finished, decision.transpose()?))
 }

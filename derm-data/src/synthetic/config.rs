@@ -143,6 +143,8 @@ impl SyntheticConfig {
                 lesion: format!("lesion_{number:05}"),
                 case: format!("case_{number:05}"),
                 patient: Some(format!("patient_{:05}", person.number)),
+                soft_label: None,
+                published_role: None,
                 answers: case.answers.clone(),
                 subgroups: subgroups.clone(),
             });
