@@ -9,6 +9,7 @@ mod error;
 mod loader;
 mod normalize;
 mod pixel_cache;
+mod pixel_ops;
 mod pixels;
 mod portable_rng;
 pub mod readers;
@@ -20,7 +21,10 @@ pub mod schema;
 mod split;
 mod synthetic;
 
-pub use augment::{Augmentation, Orientation};
+pub use augment::{
+    Augmentation, Blur, ColourJitter, CutOut, Drawn, Hair, Orientation, RandAugment, RandomResizedCrop,
+    Rotation, Scratch, Vignette,
+};
 pub use batch::{Batch, HostBatch, HostTargets};
 pub use colour_histogram::ColourHistogram;
 pub use dataset::{Dataset, Skipped, UnreadablePolicy};

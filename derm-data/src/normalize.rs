@@ -60,17 +60,44 @@ impl Normalizer {
         assert_eq!(planes.len(), 3 * side * side, "three planes of {side} by {side} numbers");
         let (red, rest) = planes.split_at_mut(side * side);
         let (green, blue) = rest.split_at_mut(side * side);
-        let [reds, greens, blues] = &*self.table;
-        let bytes = pixels.as_bytes();
-        for row in 0..side {
-            for column in 0..side {
-                let (from_row, from_column) = orientation.source(row, column, side);
-                let from = (from_row * side + from_column) * 3;
-                let to = row * side + column;
-                red[to] = reds[usize::from(bytes[from])];
-                green[to] = greens[usize::from(bytes[from + 1])];
-                blue[to] = blues[usize::from(bytes[from + 2])];
+        let targets = red
+            .chunks_exact_mut(side)
+            .zip(green.chunks_exact_mut(side))
+            .zip(blue.chunks_exact_mut(side))
+            .map(|((red, green), blue)| [red, green, blue]);
+        let rows = pixels.as_bytes().chunks_exact(3 * side);
+        // A row of the result is a row of the picture, or a column of it where it is transposed; each is walked in its
+        // own direction, so that no pixel's place is worked out by itself.
+        for (row, target) in targets.enumerate() {
+            let along = if orientation.mirrors_rows() { side - 1 - row } else { row };
+            if orientation.transposes() {
+                let column = 3 * along..3 * along + 3;
+                let pixels = rows.clone().map(|row| &row[column.clone()]);
+                if orientation.mirrors_columns() {
+                    self.write_row(pixels.rev(), target);
+                } else {
+                    self.write_row(pixels, target);
+                }
+            } else {
+                let row = &pixels.as_bytes()[3 * side * along..3 * side * (along + 1)];
+                if orientation.mirrors_columns() {
+                    self.write_row(row.chunks_exact(3).rev(), target);
+                } else {
+                    self.write_row(row.chunks_exact(3), target);
+                }
             }
+        }
+    }
+
+    /// One row of each plane.
+    #[inline]
+    fn write_row<'a>(&self, pixels: impl Iterator<Item = &'a [u8]>, [red, green, blue]: [&mut [f32]; 3]) {
+        let [reds, greens, blues] = &*self.table;
+        for (((pixel, red), green), blue) in pixels.zip(red).zip(green).zip(blue) {
+            let [r, g, b] = *pixel else { continue };
+            *red = reds[usize::from(r)];
+            *green = greens[usize::from(g)];
+            *blue = blues[usize::from(b)];
         }
     }
 }

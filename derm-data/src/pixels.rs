@@ -36,6 +36,31 @@ impl RgbPixels {
         &self.data
     }
 
+    /// The same bytes, to be changed in place.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// Gives it another size, for a buffer that is about to be written over; at least 1 by 1.
+    pub(crate) fn reshape(&mut self, width: usize, height: usize) {
+        self.width = width.max(1);
+        self.height = height.max(1);
+        self.data.resize(self.width * self.height * 3, 0);
+    }
+
+    /// Becomes a copy of another picture, in the memory that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.width = other.width;
+        self.height = other.height;
+        self.data.clear();
+        self.data.extend_from_slice(&other.data);
+    }
+
+    /// One black pixel: what a buffer is before it is used.
+    pub(crate) fn empty() -> Self {
+        Self { width: 1, height: 1, data: vec![0; 3] }
+    }
+
     /// The bytes, given away.
     pub fn into_bytes(self) -> Vec<u8> {
         self.data

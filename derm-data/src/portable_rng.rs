@@ -25,6 +25,26 @@ pub(crate) enum Purpose {
     Order = 8,
     /// The augmentation of one record in one epoch.
     Augment = 9,
+    /// The random resized crop of one record in one epoch, and so on for the next ones.
+    RandomResizedCrop = 101,
+    /// Rotation.
+    Rotation = 102,
+    /// Hair.
+    Hair = 103,
+    /// Dark corners.
+    Vignette = 104,
+    /// Colour jitter.
+    ColourJitter = 105,
+    /// `RandAugment`.
+    RandAugment = 106,
+    /// Blur.
+    Blur = 107,
+    /// Cut-out.
+    CutOut = 108,
+    /// Mixup and cutmix of one batch.
+    BatchMix = 109,
+    /// A corruption of one record; the kind's number stands in the place of the epoch.
+    Corruption = 110,
 }
 
 /// A `ChaCha8` stream, addressed by seed, purpose and a number; numbers are derived from its 64-bit words by
@@ -79,6 +99,17 @@ impl PortableRng {
     /// A bell-shaped number around 0 within (-1, 1): the mean of four uniform ones, standard deviation 0.289.
     pub(crate) fn bell(&mut self) -> f64 {
         (self.fraction() + self.fraction() + self.fraction() + self.fraction()) * 0.5 - 1.0
+    }
+
+    /// A normal number with mean 0 and deviation 1 (Marsaglia's polar method).
+    pub(crate) fn normal(&mut self) -> f64 {
+        loop {
+            let (x, y) = (self.between(-1.0, 1.0), self.between(-1.0, 1.0));
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                return x * (-2.0 * square.ln() / square).sqrt();
+            }
+        }
     }
 
     /// A direction: a point on the unit circle, uniform, by rejection from the disc (no sine or cosine).

@@ -1,7 +1,7 @@
 //! Images to the network's size.
 
 use derm_core::{ImageInput, Interpolation};
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
@@ -110,36 +110,115 @@ impl Resize {
     /// # Errors
     /// [`Error::Resize`] for a picture whose sides differ by more than 100 to 1, or one too large to address.
     pub fn apply(&self, pixels: &RgbPixels) -> Result<RgbPixels, Error> {
-        let (width, height) = (pixels.width(), pixels.height());
-        let (short, long) = (width.min(height), width.max(height));
-        if long / short > Self::MAX_ASPECT {
-            return Err(Error::Resize {
-                width,
-                height,
-                reason: "its sides differ by more than 100 to 1".to_owned(),
-            });
-        }
+        let mut target = RgbPixels::empty();
+        self.apply_into(pixels, &mut ResizeBuffers::default(), &mut target)?;
+        Ok(target)
+    }
+
+    /// [`Resize::apply`] in memory that is used again.
+    pub(crate) fn apply_into(
+        &self,
+        pixels: &RgbPixels,
+        buffers: &mut ResizeBuffers,
+        target: &mut RgbPixels,
+    ) -> Result<(), Error> {
         match self.rule {
-            ResizeRule::Squash => self.scaled(pixels, self.size, self.size),
+            ResizeRule::Squash => {
+                let size = (self.size, self.size);
+                self.scale(pixels, Window::whole(pixels), &mut buffers.resizer, size, target)
+            }
             ResizeRule::CentreCrop { crop_pct } => {
-                // In f32, in which 8 / 0.8 is 10.
-                let short = (self.size as f32 / crop_pct).floor().max(self.size as f32) as usize;
-                let (wide, high) = if width <= height {
-                    (short, short * height / width)
-                } else {
-                    (short * width / height, short)
+                self.scale_around(pixels, crop_pct, buffers)?;
+                // Half to even, as torchvision rounds.
+                let offset = |side: usize| {
+                    let rest = side - self.size;
+                    let half = rest / 2;
+                    half + usize::from(rest % 2 == 1 && half % 2 == 1)
                 };
-                centre(&self.scaled(pixels, wide, high)?, self.size)
+                let (left, top) = (offset(buffers.between.width()), offset(buffers.between.height()));
+                self.cut(&buffers.between, left, top, target);
+                Ok(())
             }
         }
     }
 
-    fn scaled(&self, pixels: &RgbPixels, wide: usize, high: usize) -> Result<RgbPixels, Error> {
-        let (width, height) = (pixels.width(), pixels.height());
-        if (width, height) == (wide, high) {
-            return Ok(pixels.clone());
+    /// A part of the picture alone, scaled to the size.
+    pub(crate) fn window_into(
+        &self,
+        pixels: &RgbPixels,
+        window: Window,
+        buffers: &mut ResizeBuffers,
+        target: &mut RgbPixels,
+    ) -> Result<(), Error> {
+        self.scale(pixels, window, &mut buffers.resizer, (self.size, self.size), target)
+    }
+
+    /// The S by S pixels at one place of the picture scaled so that its shorter side is S / `share`; by the rule
+    /// [`ResizeRule::Squash`] both sides are. `place` has 0 for the left or top, 1 for the middle, 2 for the right or
+    /// bottom.
+    pub(crate) fn part_into(
+        &self,
+        pixels: &RgbPixels,
+        share: f32,
+        place: (usize, usize),
+        buffers: &mut ResizeBuffers,
+        target: &mut RgbPixels,
+    ) -> Result<(), Error> {
+        match self.rule {
+            ResizeRule::Squash => {
+                let side = self.longer_than_size(share);
+                let window = Window::whole(pixels);
+                self.scale(pixels, window, &mut buffers.resizer, (side, side), &mut buffers.between)?;
+            }
+            ResizeRule::CentreCrop { .. } => self.scale_around(pixels, share, buffers)?,
         }
+        let offset = |place: usize, side: usize| {
+            let rest = side - self.size;
+            match place {
+                0 => 0,
+                1 => rest / 2 + usize::from(rest % 2 == 1 && rest / 2 % 2 == 1),
+                _ => rest,
+            }
+        };
+        let (left, top) =
+            (offset(place.0, buffers.between.width()), offset(place.1, buffers.between.height()));
+        self.cut(&buffers.between, left, top, target);
+        Ok(())
+    }
+
+    /// The side of which the size is the share, rounded down: in f32, in which 8 / 0.8 is 10.
+    fn longer_than_size(&self, share: f32) -> usize {
+        (self.size as f32 / share).floor().max(self.size as f32) as usize
+    }
+
+    /// The whole picture, its shorter side `size / share`, into the buffer between.
+    fn scale_around(&self, pixels: &RgbPixels, share: f32, buffers: &mut ResizeBuffers) -> Result<(), Error> {
+        let (width, height) = (pixels.width(), pixels.height());
+        let short = self.longer_than_size(share);
+        let (wide, high) =
+            if width <= height { (short, short * height / width) } else { (short * width / height, short) };
+        let window = Window::whole(pixels);
+        self.scale(pixels, window, &mut buffers.resizer, (wide, high), &mut buffers.between)
+    }
+
+    fn scale(
+        &self,
+        pixels: &RgbPixels,
+        window: Window,
+        resizer: &mut Resizer,
+        (wide, high): (usize, usize),
+        target: &mut RgbPixels,
+    ) -> Result<(), Error> {
+        let (width, height) = (pixels.width(), pixels.height());
+        let (short, long) = (width.min(height), width.max(height));
         let failed = |reason: String| Error::Resize { width, height, reason };
+        if long / short > Self::MAX_ASPECT {
+            return Err(failed("its sides differ by more than 100 to 1".to_owned()));
+        }
+        if window == Window::whole(pixels) && (width, height) == (wide, high) {
+            target.copy_from(pixels);
+            return Ok(());
+        }
         let side = |side: usize| u32::try_from(side).map_err(|error| failed(error.to_string()));
         let filter = match self.interpolation {
             Interpolation::Bilinear => FilterType::Bilinear,
@@ -147,28 +226,59 @@ impl Resize {
             Interpolation::Bicubic => FilterType::CatmullRom,
         };
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-        let source = ImageRef::new(side(width)?, side(height)?, pixels.as_bytes(), PixelType::U8x3)
+        let whole = ImageRef::new(side(width)?, side(height)?, pixels.as_bytes(), PixelType::U8x3)
             .map_err(|error| failed(error.to_string()))?;
-        let mut target = Image::new(side(wide)?, side(high)?, PixelType::U8x3);
-        Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(error.to_string()))?;
-        RgbPixels::new(wide, high, target.into_vec()).ok_or_else(|| failed("it vanished".to_owned()))
+        // The window is cut out before its pixels are weighed: what lies beside it takes no part, as in torchvision.
+        let source = CroppedImage::new(
+            &whole,
+            side(window.left)?,
+            side(window.top)?,
+            side(window.width)?,
+            side(window.height)?,
+        )
+        .map_err(|error| failed(error.to_string()))?;
+        target.reshape(wide, high);
+        let mut image =
+            Image::from_slice_u8(side(wide)?, side(high)?, target.as_bytes_mut(), PixelType::U8x3)
+                .map_err(|error| failed(error.to_string()))?;
+        resizer.resize(&source, &mut image, &options).map_err(|error| failed(error.to_string()))
+    }
+
+    /// The `size` by `size` pixels from (left, top) on.
+    fn cut(&self, pixels: &RgbPixels, left: usize, top: usize, target: &mut RgbPixels) {
+        target.reshape(self.size, self.size);
+        let rows = pixels.as_bytes().chunks_exact(3 * pixels.width()).skip(top);
+        for (from, to) in rows.zip(target.as_bytes_mut().chunks_exact_mut(3 * self.size)) {
+            to.copy_from_slice(&from[3 * left..3 * (left + self.size)]);
+        }
     }
 }
 
-/// The middle `size` by `size` pixels; offsets are rounded half to even, as torchvision's are.
-fn centre(pixels: &RgbPixels, size: usize) -> Result<RgbPixels, Error> {
-    let offset = |side: usize| {
-        let rest = side - size;
-        let half = rest / 2;
-        half + usize::from(rest % 2 == 1 && half % 2 == 1)
-    };
-    let (left, top) = (offset(pixels.width()), offset(pixels.height()));
-    let mut data = Vec::with_capacity(size * size * 3);
-    for row in top..top + size {
-        let start = (row * pixels.width() + left) * 3;
-        data.extend_from_slice(&pixels.as_bytes()[start..start + size * 3]);
+/// A part of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) left: usize,
+    pub(crate) top: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Window {
+    /// All of it.
+    pub(crate) fn whole(pixels: &RgbPixels) -> Self {
+        Self { left: 0, top: 0, width: pixels.width(), height: pixels.height() }
     }
-    let (width, height) = (pixels.width(), pixels.height());
-    let lost = || Error::Resize { width, height, reason: "nothing is left of it".to_owned() };
-    RgbPixels::new(size, size, data).ok_or_else(lost)
+}
+
+/// What resizing needs beside its picture, to be used again.
+#[derive(Debug)]
+pub(crate) struct ResizeBuffers {
+    resizer: Resizer,
+    between: RgbPixels,
+}
+
+impl Default for ResizeBuffers {
+    fn default() -> Self {
+        Self { resizer: Resizer::new(), between: RgbPixels::empty() }
+    }
 }

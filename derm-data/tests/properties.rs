@@ -104,7 +104,7 @@ proptest! {
     fn an_orientation_moves_every_pixel_once(
         seed in any::<u64>(), epoch in 0..50u64, index in 0..1000usize, side in 1..9usize,
     ) {
-        let all = Augmentation { horizontal_flip: 0.5, vertical_flip: 0.5, quarter_turns: 0.5 };
+        let all = Augmentation { quarter_turns: 0.5, ..Augmentation::default() };
         let orientation = all.orientation(seed, epoch, index);
         prop_assert_eq!(orientation, all.orientation(seed, epoch, index));
         let sources: BTreeSet<(usize, usize)> = (0..side * side)
@@ -112,7 +112,7 @@ proptest! {
             .collect();
         prop_assert_eq!(sources.len(), side * side);
         prop_assert!(sources.iter().all(|&(row, column)| row < side && column < side));
-        let none = Augmentation { horizontal_flip: 0.0, vertical_flip: 0.0, quarter_turns: 0.0 };
+        let none = Augmentation::none();
         prop_assert_eq!(none.orientation(seed, epoch, index), Orientation::UPRIGHT);
     }
 

@@ -1,0 +1,147 @@
+//! Image files to pixels.
+
+mod colour_profile;
+mod jpeg_segments;
+mod tiff_pages;
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use derm_core::FileError;
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::jpeg::JpegDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult, Limits};
+
+use crate::{Error, RgbPixels};
+
+/// Largest picture that is decoded, in pixels: more is a mistake or an attack.
+const MAX_PIXELS: u64 = 1 << 27;
+
+/// Most bytes that a decoder may take for a picture: `MAX_PIXELS` of 16-bit RGBA.
+const MAX_BYTES: u64 = MAX_PIXELS * 8;
+
+/// Reads an image file (JPEG, PNG, WebP, BMP or TIFF, told by its content, not its name) as 8-bit sRGB, upright as its
+/// orientation tag says. See [`decode_bytes`].
+///
+/// # Errors
+/// [`Error::File`] where the file cannot be read, [`Error::Decode`] as [`decode_bytes`] says.
+pub fn decode_file(path: impl AsRef<Path>) -> Result<RgbPixels, Error> {
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(FileError::at(path, "read"))?;
+    decode_bytes(&bytes, path)
+}
+
+/// Decodes an image that is in memory; `name` stands for it in errors.
+///
+/// - **Orientation**: the EXIF tag of JPEG, PNG and WebP and TIFF's own are applied. BMP has none.
+/// - **Colours**: an embedded ICC profile (JPEG, PNG, WebP, TIFF) is applied, with the perceptual intent, so that the
+///   pixels are sRGB. A profile that changes no colour by more than a grey level (sRGB in all its spellings) is left
+///   out and costs nothing. A profile that cannot be read, or whose colour space is not the picture's, is ignored as
+///   viewers do. A CMYK or YCCK JPEG (Adobe's inverted ones too) becomes RGB by (1 − c)(1 − k); its profile is not used.
+/// - **Depth**: 16 bits become 8 by rounding `v / 257` (Pillow cuts the low byte off, which is up to a level darker).
+/// - Grey becomes equal channels; a palette is looked up; an alpha channel is dropped and the colour below it kept, as
+///   Pillow's `convert("RGB")` does.
+///
+/// # Errors
+/// [`Error::Decode`] where it is empty, none of the five formats, cut short, damaged where the format can tell,
+/// animated (WebP, APNG) or of several pages (TIFF; thumbnails and masks do not count), or larger than 2²⁷ pixels, which
+/// is found out before anything is decoded. What follows the end of the picture is ignored.
+pub fn decode_bytes(bytes: &[u8], name: impl AsRef<Path>) -> Result<RgbPixels, Error> {
+    decode(bytes).map_err(|reason| Error::Decode { path: name.as_ref().to_owned(), reason })
+}
+
+/// A decoder that has read the header, and what it will find there.
+struct Opened<'a> {
+    decoder: Box<dyn ImageDecoder + 'a>,
+    /// Whether there may be an orientation tag: asking costs a second reading of the header.
+    oriented: bool,
+    /// Whether there may be a colour profile.
+    profiled: bool,
+}
+
+fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let Opened { mut decoder, oriented, profiled } = open(bytes)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(format!("{width} by {height} pixels: expected at most {MAX_PIXELS} in all"));
+    }
+    let said = |error: image::ImageError| error.to_string();
+    let mut left = limits();
+    left.reserve(decoder.total_bytes()).map_err(said)?;
+    decoder.set_limits(left).map_err(said)?;
+    let profile = if profiled { decoder.icc_profile().ok().flatten() } else { None };
+    let orientation = if oriented { Some(decoder.orientation().map_err(said)?) } else { None };
+    let mut image = DynamicImage::from_decoder(decoder).map_err(said)?;
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    let grey = !image.color().has_color();
+    let mut image = image.into_rgb8();
+    if let Some(profile) = profile {
+        colour_profile::to_srgb(&profile, grey, &mut image);
+    }
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    RgbPixels::new(width, height, image.into_raw()).ok_or_else(|| "it has no pixels".to_owned())
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    limits
+}
+
+fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
+    let format = image::guess_format(bytes)
+        .map_err(|_| "its content is of no known kind: expected JPEG, PNG, WebP, BMP or TIFF".to_owned())?;
+    let data = Cursor::new(bytes);
+    match format {
+        ImageFormat::Jpeg => {
+            let segments = jpeg_segments::scan(bytes);
+            if !segments.ends {
+                return Err("the JPEG data end before the picture does".to_owned());
+            }
+            let (oriented, profiled) = (segments.exif, segments.profile);
+            boxed(JpegDecoder::new(data), oriented, profiled)
+        }
+        ImageFormat::Png => {
+            let decoder = PngDecoder::with_limits(data, limits()).map_err(|error| error.to_string())?;
+            if decoder.is_apng().map_err(|error| error.to_string())? {
+                return Err(ANIMATED.to_owned());
+            }
+            boxed(Ok(decoder), true, true)
+        }
+        ImageFormat::WebP => {
+            let decoder = WebPDecoder::new(data).map_err(|error| error.to_string())?;
+            if decoder.has_animation() {
+                return Err(ANIMATED.to_owned());
+            }
+            boxed(Ok(decoder), true, true)
+        }
+        ImageFormat::Bmp => boxed(BmpDecoder::new(data), false, false),
+        ImageFormat::Tiff => {
+            if tiff_pages::has_several(bytes) {
+                return Err("it has several pages: expected one picture".to_owned());
+            }
+            boxed(TiffDecoder::new(data), true, true)
+        }
+        other => Err(format!("it is {other:?}: expected JPEG, PNG, WebP, BMP or TIFF")),
+    }
+}
+
+const ANIMATED: &str = "it is animated: expected one picture";
+
+fn boxed<'a>(
+    decoder: ImageResult<impl ImageDecoder + 'a>,
+    oriented: bool,
+    profiled: bool,
+) -> Result<Opened<'a>, String> {
+    let decoder = decoder.map_err(|error| error.to_string())?;
+    Ok(Opened { decoder: Box::new(decoder), oriented, profiled })
+}
