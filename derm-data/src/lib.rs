@@ -2,6 +2,7 @@
 
 mod augment;
 mod batch;
+mod batch_mix;
 mod colour_histogram;
 mod dataset;
 mod decode;
@@ -20,12 +21,14 @@ mod samples;
 pub mod schema;
 mod split;
 mod synthetic;
+mod tta;
 
 pub use augment::{
     Augmentation, Blur, ColourJitter, CutOut, Drawn, Hair, Orientation, RandAugment, RandomResizedCrop,
     Rotation, Scratch, Vignette,
 };
 pub use batch::{Batch, HostBatch, HostTargets};
+pub use batch_mix::BatchMix;
 pub use colour_histogram::ColourHistogram;
 pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use decode::{decode_bytes, decode_file};
@@ -42,3 +45,4 @@ pub use samples::{Questionnaire, Samples};
 pub use schema::FeatureSchema;
 pub use split::{EmptyClassPolicy, Split, SplitConfig, SplitFractions};
 pub use synthetic::SyntheticConfig;
+pub use tta::{CropPlace, TestView};

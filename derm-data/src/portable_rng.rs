@@ -43,8 +43,6 @@ pub(crate) enum Purpose {
     CutOut = 108,
     /// Mixup and cutmix of one batch.
     BatchMix = 109,
-    /// A corruption of one record; the kind's number stands in the place of the epoch.
-    Corruption = 110,
 }
 
 /// A `ChaCha8` stream, addressed by seed, purpose and a number; numbers are derived from its 64-bit words by

@@ -126,6 +126,6 @@ impl Augmentation {
         let mirror_rows = rng.chance(self.vertical_flip);
         let turned = rng.chance(self.quarter_turns);
         let other_way = rng.chance(0.5);
-        Orientation::of(mirror_columns, mirror_rows, turned, other_way)
+        Orientation::of(mirror_columns, mirror_rows, turned.then_some(other_way))
     }
 }

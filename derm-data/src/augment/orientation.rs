@@ -18,11 +18,12 @@ impl Orientation {
     /// A half turn: both exchanged.
     pub const HALF_TURN: Self = Self { transpose: false, mirror_columns: true, mirror_rows: true };
 
-    /// Mirrored or not along each axis, then, where there is a quarter turn, turned to the left or to the right.
-    pub(super) fn of(mirror_columns: bool, mirror_rows: bool, turned: bool, other_way: bool) -> Self {
-        if !turned {
+    /// Mirrored or not along each axis, then, where there is a quarter turn, turned one way or the
+    /// other.
+    pub(super) fn of(mirror_columns: bool, mirror_rows: bool, quarter_turn: Option<bool>) -> Self {
+        let Some(other_way) = quarter_turn else {
             return Self { transpose: false, mirror_columns, mirror_rows };
-        }
+        };
         // A quarter turn is a transposition and one mirroring.
         Self {
             transpose: true,

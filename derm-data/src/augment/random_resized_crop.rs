@@ -107,6 +107,7 @@ impl Crop {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::portable_rng::Purpose;

@@ -83,6 +83,7 @@ fn shifted(r: f32, g: f32, b: f32, turn: f32, saturation: f32, value: f32) -> [f
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
