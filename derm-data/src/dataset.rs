@@ -89,6 +89,22 @@ impl Dataset {
         Ok(Self { name, labels, records, schema, skipped })
     }
 
+    /// The same records with another questionnaire, such as a shorter one: answers to questions that it does not ask are
+    /// left out, so that a full survey and a reduced one train from the same data.
+    ///
+    /// # Errors
+    /// [`Error::Record`] for answers that the other questionnaire does not allow.
+    pub fn with_schema(mut self, schema: FeatureSchema) -> Result<Self, Error> {
+        for record in &mut self.records {
+            record.answers = schema.select(&record.answers);
+            schema
+                .encode(&record.answers)
+                .map_err(|source| Error::Record { id: record.id.clone(), source: Box::new(source) })?;
+        }
+        self.schema = schema;
+        Ok(self)
+    }
+
     /// The dataset's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -139,6 +139,30 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A feature schema as a whole contradicts itself.
+    #[error("feature schema `{schema}`: {reason}")]
+    Schema {
+        /// The schema's name.
+        schema: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no ready schema of the name.
+    #[error("no ready feature schema is called `{name}`: expected one of {known:?}")]
+    UnknownSchema {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The schema has no block of the name.
+    #[error("unknown block `{block}`; the schema has {known:?}")]
+    UnknownBlock {
+        /// The block.
+        block: String,
+        /// The blocks of the schema.
+        known: Vec<String>,
+    },
     /// A file is not of its format.
     #[error("{}: {reason}", path.display())]
     Format {
@@ -164,6 +188,32 @@ pub enum Error {
         feature: String,
         /// The features of the schema.
         known: Vec<String>,
+    },
+    /// An answer that must never be an input.
+    #[error("feature `{feature}` must not be an input: {reason}")]
+    ExcludedFeature {
+        /// The feature.
+        feature: String,
+        /// Why.
+        reason: String,
+    },
+    /// Encoded answers of another width than the schema's.
+    #[error("{got} columns of encoded answers: expected {expected}")]
+    EncodedWidth {
+        /// Number of columns.
+        got: usize,
+        /// The schema's width.
+        expected: usize,
+    },
+    /// Columns that no answer gives.
+    #[error("the columns {columns:?} of feature `{feature}` ({names:?}) are no encoded answer")]
+    EncodedAnswer {
+        /// The feature.
+        feature: String,
+        /// Its columns.
+        columns: Vec<f32>,
+        /// Their names.
+        names: Vec<String>,
     },
     /// An answer that the schema does not allow.
     #[error("answer {value:?} to feature `{feature}`: expected {expected}")]

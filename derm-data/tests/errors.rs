@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use derm_core::{ClassIndex, Interpolation, LabelMap, Normalization, SplitRole};
-use derm_data::schema::{self, Feature};
+use derm_data::schema;
 use derm_data::{
-    Answers, Augmentation, Batch, Dataset, EmptyClassPolicy, Error, FeatureSchema, ImageSource, Loader,
-    LoaderConfig, Normalizer, PixelCache, Questionnaire, ReadPolicy, Record, Resize, ResizeRule, RgbPixels,
-    SampleOrder, Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy,
-    decode_bytes, decode_file, readers::ham10000,
+    Answers, Augmentation, Batch, Dataset, EmptyClassPolicy, Error, ImageSource, Loader, LoaderConfig,
+    Normalizer, PixelCache, Questionnaire, ReadPolicy, Record, Resize, ResizeRule, RgbPixels, SampleOrder,
+    Sampler, Samples, Split, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy, decode_bytes,
+    decode_file, readers::ham10000,
 };
 
 const HEADER: &str = "lesion_id,image_id,dx,dx_type,age,sex,localization\n";
@@ -202,94 +202,6 @@ fn a_dataset_checks_its_records() {
     assert!(error.to_string().contains("unknown feature `colour`"), "{error}");
     let fine = dataset(vec![record("x", 0, "l")]).unwrap();
     assert!(matches!(fine.class_counts_of(&[1]), Err(Error::RecordOutOfRange { index: 1, num_records: 1 })));
-}
-
-#[test]
-fn answers_that_do_not_fit_name_feature_and_values() {
-    let schema = schema::synthetic().unwrap();
-    let encode = |key: &str, value: &str| schema.encode(&Answers::from([(key.to_owned(), value.to_owned())]));
-    for (key, value) in [
-        ("age", "old"),
-        ("age", "NaN"),
-        ("age", "inf"),
-        ("age", "-1"),
-        ("age", "121"),
-        ("sex", "both"),
-        ("itch", "maybe"),
-        ("body_site", "elbow"),
-    ] {
-        let error = encode(key, value).unwrap_err();
-        let Error::Answer { feature, value: got, .. } = &error else { panic!("{error}") };
-        assert_eq!((feature.as_str(), got.as_str()), (key, value));
-    }
-    for (key, value) in
-        [("age", "0"), ("age", "120"), ("age", " "), ("sex", "F"), ("itch", "Unknown"), ("pain", "TRUE")]
-    {
-        assert!(encode(key, value).is_ok(), "{key} = {value}");
-    }
-    let error = encode("shoe_size", "42").unwrap_err();
-    assert!(matches!(&error, Error::UnknownFeature { known, .. } if known.len() == 9), "{error}");
-
-    let required = FeatureSchema::new(vec![Feature::boolean("itch", "?").required()], &["unknown"]).unwrap();
-    assert_eq!(required.column_names(), ["itch"]);
-    for answers in [Answers::new(), Answers::from([("itch".to_owned(), "unknown".to_owned())])] {
-        assert!(matches!(required.encode(&answers), Err(Error::MissingAnswer { .. })));
-    }
-}
-
-#[test]
-fn a_schema_that_contradicts_itself_is_refused() {
-    let numeric = |min, max| Feature::numeric("n", "?", "u", min, max);
-    let wrong = [
-        vec![numeric(0.0, 0.0)],
-        vec![numeric(f64::NAN, 1.0)],
-        vec![numeric(0.0, f64::INFINITY)],
-        vec![numeric(0.0, 1.0), numeric(0.0, 2.0)],
-        vec![Feature::choice("c", "?", &[], &[])],
-        vec![Feature::choice("c", "?", &["x", "X"], &[])],
-        vec![Feature::choice("c", "?", &["x", " "], &[])],
-        vec![Feature::choice("c", "?", &["x"], &[("y", "z")])],
-        vec![Feature::choice("c", "?", &["x"], &[("x", "x")])],
-        vec![Feature::choice("c", "?", &["x", "Unknown"], &[])],
-        vec![Feature::boolean("", "?")],
-        vec![Feature::boolean(" b", "?")],
-    ];
-    for features in wrong {
-        let result = FeatureSchema::new(features.clone(), &["unknown"]);
-        assert!(matches!(result, Err(Error::Feature { .. })), "{features:?}");
-    }
-}
-
-#[test]
-fn a_schema_file_round_trips_and_refuses_what_it_does_not_know() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("feature_schema.json");
-    let answers = ["10", "20", "60"].map(|age| Answers::from([("age".to_owned(), age.to_owned())]));
-    let fitted = schema::synthetic().unwrap().fit_scaling(&answers.iter().collect::<Vec<_>>()).unwrap();
-    fitted.write(&path).unwrap();
-    assert_eq!(FeatureSchema::read(&path).unwrap(), fitted);
-
-    let text = fs::read_to_string(&path).unwrap();
-    let with = |from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        fs::write(&path, text.replacen(from, to, 1)).unwrap();
-        FeatureSchema::read(&path).unwrap_err()
-    };
-    assert!(matches!(with("\"version\": 1", "\"version\": 2"), Error::Version { got: 2, expected: 1, .. }));
-    for (from, to) in [
-        ("\"version\": 1", "\"edition\": 1"),
-        ("\"question\"", "\"query\""),
-        ("\"kind\": \"numeric\"", "\"kind\": \"number\""),
-        ("\"unit\"", "\"units\""),
-        ("\"min\": 0.0", "\"min\": 500.0"),
-        ("}", ""),
-    ] {
-        let error = with(from, to);
-        assert!(
-            matches!(&error, Error::Format { path, .. } if path.ends_with("feature_schema.json")),
-            "{to}: {error}"
-        );
-    }
 }
 
 fn many(counts: [usize; 2]) -> Dataset {

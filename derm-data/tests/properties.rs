@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use derm_core::{ClassIndex, LabelMap, SplitRole};
-use derm_data::schema::{self, Feature};
+use derm_data::schema::{self, Feature, UnknownPolicy};
 use derm_data::{
     Answers, Augmentation, Dataset, EmptyClassPolicy, Error, FeatureSchema, ImageSource, Orientation, Record,
     RgbPixels, SampleOrder, Sampler, Split, SplitConfig, SplitFractions,
@@ -151,14 +151,15 @@ proptest! {
     fn every_feature_is_either_given_or_marked_missing(
         age in prop::option::of(0..=120u32), sex in prop::option::of(0..2usize), itch in prop::option::of(any::<bool>()),
     ) {
-        let schema = FeatureSchema::new(
-            vec![
+        let schema = FeatureSchema::builder("test", "1")
+            .missing_markers(&["n/a"])
+            .features([
                 Feature::numeric("age", "?", "years", 0.0, 120.0),
                 Feature::choice("sex", "?", &["female", "male"], &[("w", "female")]),
-                Feature::boolean("itch", "?"),
-            ],
-            &["n/a"],
-        ).unwrap();
+                Feature::boolean("itch", "?", UnknownPolicy::Missing),
+            ])
+            .build()
+            .unwrap();
         let mut answers = Answers::new();
         answers.extend(age.map(|age| ("age".to_owned(), format!(" {age} "))));
         answers.extend(sex.map(|sex| ("sex".to_owned(), ["W", "Male"][sex].to_owned())));

@@ -210,10 +210,8 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     }
 
     fn missing(&self, answers: &Answers) -> Vec<String> {
-        let Some(schema) = &self.schema else { return Vec::new() };
-        let given = |name: &str| answers.get(name).is_some_and(|answer| !schema.is_missing(answer));
-        let names = schema.features().iter().map(|feature| feature.name.clone());
-        names.filter(|name| !given(name)).collect()
+        let missing = self.schema.as_ref().map(|schema| schema.missing(answers)).unwrap_or_default();
+        missing.into_iter().map(str::to_owned).collect()
     }
 }
 

@@ -218,7 +218,7 @@ fn a_calibration_of_another_model_is_refused() {
 #[test]
 fn a_questionnaire_that_does_not_fit_is_refused() {
     let whole = derm_data::schema::synthetic().unwrap();
-    let fewer = derm_data::FeatureSchema::new(whole.features()[1..].to_vec(), &["unknown"]).unwrap();
+    let fewer = whole.drop(&["age"]).unwrap();
     for (questionnaire, schema) in [(true, None), (true, Some(fewer)), (false, Some(whole))] {
         let tiny = Tiny { schema, ..Tiny::new(questionnaire) };
         let (_place, folder) = written(&tiny);

@@ -44,9 +44,7 @@ impl Prepared {
             }
         };
         if let Some(path) = &section.feature_schema_path {
-            let (name, labels) = (dataset.name().to_owned(), dataset.labels().clone());
-            let (records, skipped) = (dataset.records().to_vec(), dataset.skipped().to_vec());
-            dataset = Dataset::new(name, labels, records, FeatureSchema::read(path)?, skipped)?;
+            dataset = dataset.with_schema(FeatureSchema::read(path)?)?;
         }
         // The whole image is shown to the network, squashed to a square: lesions reach to the border.
         let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;

@@ -1,83 +1,98 @@
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use derm_core::{FileError, atomic};
 use serde::{Deserialize, Serialize};
 
-use super::{Feature, FeatureKind};
+use super::answer::Given;
+use super::file::SchemaFile;
+use super::spelling::plain;
+use super::{Block, ColumnGroup, Excluded, Feature, MissingPolicy, SchemaBuilder};
 use crate::{Answers, Error};
-
-/// Version of `feature_schema.json` that this crate writes and reads.
-const VERSION: u64 = 1;
 
 /// A questionnaire: its features in the order of their columns. It is a file, `feature_schema.json`, which travels with
 /// a model, so that answers are encoded in service exactly as they were in training.
 ///
-/// Every optional feature has a column that is 1 where the answer is missing and 0 where it is there; the feature's
-/// other columns are 0 where it is missing (for a number that is the training mean). An answer is missing where its key
-/// is absent or its text is one of the missing markers (the empty text always is).
+/// What an answer's columns are says [`FeatureKind`](super::FeatureKind), what becomes of a missing one
+/// [`MissingPolicy`]. An answer is missing where its key is absent or its text is blank or one of the missing markers.
 ///
 /// ```
-/// use derm_data::schema::Feature;
+/// use derm_data::schema::{Feature, UnknownPolicy};
 /// use derm_data::{Answers, FeatureSchema};
-/// let age = Feature::numeric("age", "How old are you?", "years", 0.0, 100.0);
-/// let sex = Feature::choice("sex", "Your sex?", &["female", "male"], &[("f", "female")]);
-/// let schema = FeatureSchema::new(vec![age, sex], &["unknown"])?;
-/// assert_eq!(schema.column_names(), ["age", "age:missing", "sex=female", "sex=male", "sex:missing"]);
-/// let answers = Answers::from([("age".into(), "75".into()), ("sex".into(), "unknown".into())]);
-/// assert_eq!(schema.encode(&answers)?, [0.5, 0.0, 0.0, 0.0, 1.0]);
-/// let wrong = schema.encode(&Answers::from([("sex".into(), "x".into())])).unwrap_err();
+/// let schema = FeatureSchema::builder("intake", "2026-11")
+///     .missing_markers(&["not asked"])
+///     .feature(Feature::numeric("age", "How old are you?", "years", 0.0, 100.0))
+///     .feature(Feature::choice("sex", "Your sex?", &["female", "male"], &[("f", "female")]))
+///     .feature(Feature::ordinal("itch", "How much does it itch?", &["no", "some", "much"], &[]))
+///     .feature(Feature::boolean("bleeding", "Has it bled?", UnknownPolicy::Column))
+///     .build()?;
+/// let columns = [
+///     "age", "age:missing", "sex=female", "sex=male", "sex:missing", "itch>=some", "itch>=much", "itch:missing",
+///     "bleeding", "bleeding:unknown", "bleeding:missing",
+/// ];
+/// assert_eq!(schema.column_names(), columns);
+///
+/// let answers = |pairs: &[(&str, &str)]| -> Answers {
+///     pairs.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
+/// };
+/// let given = answers(&[("age", "75.0"), ("sex", " F"), ("itch", "not asked"), ("bleeding", "unknown")]);
+/// let row = schema.encode(&given)?;
+/// assert_eq!(row, [0.5, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+/// assert_eq!(schema.missing(&given), ["itch"]);
+/// assert_eq!(schema.decode(&row)?, answers(&[("age", "75"), ("sex", "female"), ("bleeding", "unknown")]));
+///
+/// let wrong = schema.encode(&answers(&[("sex", "x")])).unwrap_err();
 /// assert_eq!(wrong.to_string(), r#"answer "x" to feature `sex`: expected one of ["female", "male"]"#);
 /// # Ok::<(), derm_data::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SchemaFile", into = "SchemaFile")]
 pub struct FeatureSchema {
-    features: Vec<Feature>,
-    missing_markers: Vec<String>,
-}
-
-/// `feature_schema.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SchemaFile {
-    version: u64,
-    missing_markers: Vec<String>,
-    features: Vec<Feature>,
+    pub(super) name: String,
+    pub(super) revision: String,
+    pub(super) missing_markers: Vec<String>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) features: Vec<Feature>,
+    pub(super) excluded: Vec<Excluded>,
+    /// For each feature every spelling that it understands, in its plain form, with its value's position.
+    pub(super) known: Vec<BTreeMap<String, usize>>,
 }
 
 impl FeatureSchema {
-    /// A questionnaire of these features. An answer equal to a missing marker (in any case) counts as not given.
-    ///
-    /// # Errors
-    /// [`Error::Feature`] for a feature that contradicts itself, shares its name with another or has a missing marker
-    /// among its values.
-    pub fn new(features: Vec<Feature>, missing_markers: &[&str]) -> Result<Self, Error> {
-        let markers = missing_markers.iter().map(|marker| marker.trim().to_lowercase()).collect();
-        Self { features, missing_markers: markers }.validated()
+    /// A questionnaire in the making: its name, and the survey's own version.
+    pub fn builder(name: &str, revision: &str) -> SchemaBuilder {
+        SchemaBuilder::new(name, revision)
     }
 
     /// A questionnaire without a question: the dataset has images alone.
     pub fn empty() -> Self {
-        Self { features: Vec::new(), missing_markers: Vec::new() }
+        Self {
+            name: "empty".to_owned(),
+            revision: "1".to_owned(),
+            missing_markers: Vec::new(),
+            blocks: Vec::new(),
+            features: Vec::new(),
+            excluded: Vec::new(),
+            known: Vec::new(),
+        }
     }
 
-    fn validated(self) -> Result<Self, Error> {
-        for (index, feature) in self.features.iter().enumerate() {
-            feature.validate()?;
-            let wrong = |reason: String| Error::Feature { feature: feature.name.clone(), reason };
-            if self.features[..index].iter().any(|other| other.name == feature.name) {
-                return Err(wrong("the name stands twice".to_owned()));
-            }
-            if let FeatureKind::Choice { values, synonyms } = &feature.kind {
-                let marker = values.iter().chain(synonyms.keys()).find(|value| self.is_missing(value));
-                if let Some(marker) = marker {
-                    return Err(wrong(format!("{marker:?} is a value and also means a missing answer")));
-                }
-            }
-        }
-        Ok(self)
+    /// What the survey is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The survey's own version.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// Texts that count as a missing answer, in lower case.
+    pub fn missing_markers(&self) -> &[String] {
+        &self.missing_markers
+    }
+
+    /// The blocks.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// The features, in the order of their columns.
@@ -85,125 +100,144 @@ impl FeatureSchema {
         &self.features
     }
 
+    /// Columns of the data that must never be an input.
+    pub fn excluded(&self) -> &[Excluded] {
+        &self.excluded
+    }
+
     /// Number of columns Q.
     pub fn width(&self) -> usize {
         self.features.iter().map(Feature::width).sum()
     }
 
-    /// Names of the columns.
+    /// Names of the columns, each of them once.
     pub fn column_names(&self) -> Vec<String> {
         self.features.iter().flat_map(Feature::column_names).collect()
     }
 
-    /// Whether a text means that there is no answer.
+    /// Which columns belong to which feature, in order: all columns, each once.
+    pub fn column_groups(&self) -> Vec<ColumnGroup> {
+        let mut start = 0;
+        let group = |feature: &Feature| {
+            let columns = feature.width();
+            let group = ColumnGroup {
+                feature: feature.name.clone(),
+                start,
+                columns,
+                has_missing_column: feature.has_missing_column(),
+            };
+            start += columns;
+            group
+        };
+        self.features.iter().map(group).collect()
+    }
+
+    /// Whether a text means that there is no answer, to whatever question. See [`FeatureSchema::missing`] for answers to
+    /// a question.
     pub fn is_missing(&self, text: &str) -> bool {
-        let plain = text.trim().to_lowercase();
+        let plain = plain(text);
         plain.is_empty() || self.missing_markers.contains(&plain)
     }
 
-    /// The columns of a patient's answers, Q numbers. Blanks around an answer and its case do not matter.
+    /// The columns of a patient's answers, Q numbers, none of them NaN or infinite.
     ///
     /// # Errors
-    /// [`Error::UnknownFeature`] for a key that the schema does not ask for, [`Error::Answer`] naming feature, answer and
-    /// what is allowed, [`Error::MissingAnswer`] for a required feature.
+    /// [`Error::UnknownFeature`] for a key that the schema does not ask for ([`FeatureSchema::select`] leaves such answers
+    /// out), [`Error::ExcludedFeature`] for one that it excludes, [`Error::Answer`] naming feature, answer and what is
+    /// allowed, [`Error::MissingAnswer`] for a required feature.
     pub fn encode(&self, answers: &Answers) -> Result<Vec<f32>, Error> {
-        if let Some(feature) =
-            answers.keys().find(|&key| self.features.iter().all(|known| known.name != *key))
-        {
-            let known = self.features.iter().map(|feature| feature.name.clone()).collect();
-            return Err(Error::UnknownFeature { feature: feature.clone(), known });
-        }
-        let mut row = Vec::with_capacity(self.width());
-        for feature in &self.features {
-            feature.encode(self.given(answers, feature), &mut row)?;
+        let given = self.given(answers)?;
+        let mut row = vec![0.0; self.width()];
+        let mut rest = row.as_mut_slice();
+        for (feature, given) in self.features.iter().zip(&given) {
+            let (columns, after) = rest.split_at_mut(feature.width());
+            feature.write(given.as_ref(), columns);
+            rest = after;
         }
         Ok(row)
     }
 
-    fn given<'a>(&self, answers: &'a Answers, feature: &Feature) -> Option<&'a str> {
-        answers.get(&feature.name).map(String::as_str).filter(|text| !self.is_missing(text))
-    }
-
-    /// The schema with every numeric feature scaled by the mean and the (population) standard deviation of the given
-    /// answers. A feature with fewer than two different answers keeps its scaling.
+    /// The answers that a row of Q columns holds, as [`FeatureSchema::canonical`] spells them; a number as the decimal
+    /// with the fewest digits that encodes to the same column. Missing answers are absent.
     ///
     /// # Errors
-    /// [`Error::Answer`] for an answer that is no number in the range.
-    pub fn fit_scaling(&self, answers: &[&Answers]) -> Result<Self, Error> {
-        let mut fitted = self.clone();
-        for feature in &mut fitted.features {
-            let numeric = matches!(feature.kind, FeatureKind::Numeric { .. });
-            if !numeric {
-                continue;
-            }
-            let mut numbers = Vec::new();
-            for one in answers {
-                if let Some(text) = self.given(one, feature) {
-                    numbers.push(feature.number(text)?);
-                }
-            }
-            let count = numbers.len().max(1) as f64;
-            let centre = numbers.iter().sum::<f64>() / count;
-            let spread = (numbers.iter().map(|x| (x - centre) * (x - centre)).sum::<f64>() / count).sqrt();
-            if let FeatureKind::Numeric { mean, std, .. } = &mut feature.kind
-                && spread > 0.0
-            {
-                *mean = centre;
-                *std = spread;
-            }
+    /// [`Error::EncodedWidth`], or [`Error::EncodedAnswer`] for columns that no answer gives.
+    pub fn decode(&self, row: &[f32]) -> Result<Answers, Error> {
+        let width = self.width();
+        if row.len() != width {
+            return Err(Error::EncodedWidth { got: row.len(), expected: width });
         }
-        fitted.validated()
+        let mut answers = Answers::new();
+        let mut rest = row;
+        for feature in &self.features {
+            let (columns, after) = rest.split_at(feature.width());
+            let given = feature.read(columns).map_err(|_| Error::EncodedAnswer {
+                feature: feature.name.clone(),
+                columns: columns.to_vec(),
+                names: feature.column_names(),
+            })?;
+            answers.extend(given.map(|given| (feature.name.clone(), feature.spell(&given))));
+            rest = after;
+        }
+        Ok(answers)
     }
 
-    /// Reads `feature_schema.json`.
+    /// The answers as the schema spells them: each value as it stands in the schema, a number as a plain decimal within
+    /// its range, several values in the schema's order. Missing answers are absent.
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::Format`], or [`Error::Version`] for a version that this crate does not know.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(FileError::at(path, "read"))?;
-        let format =
-            |error: serde_json::Error| Error::Format { path: path.to_owned(), reason: error.to_string() };
-        let file: serde_json::Value = serde_json::from_str(&text).map_err(format)?;
-        if let Some(got) = file.get("version").and_then(serde_json::Value::as_u64)
-            && got != VERSION
-        {
-            return Err(Error::Version { path: path.to_owned(), got, expected: VERSION });
+    /// As [`FeatureSchema::encode`].
+    pub fn canonical(&self, answers: &Answers) -> Result<Answers, Error> {
+        let given = self.given(answers)?;
+        let spell = |(feature, given): (&Feature, &Option<Given>)| {
+            given.as_ref().map(|given| (feature.name.clone(), feature.spell(given)))
+        };
+        Ok(self.features.iter().zip(&given).filter_map(spell).collect())
+    }
+
+    /// The features without an answer, in the schema's order.
+    pub fn missing<'a>(&'a self, answers: &Answers) -> Vec<&'a str> {
+        let missing = (0..self.features.len()).filter(|&index| self.text_of(index, answers).is_none());
+        missing.map(|index| self.features[index].name.as_str()).collect()
+    }
+
+    /// The text of the answer to the feature at `index`, where one is given.
+    pub(crate) fn text_of<'a>(&self, index: usize, answers: &'a Answers) -> Option<&'a str> {
+        let (feature, known) = (&self.features[index], &self.known[index]);
+        let text = answers.get(&feature.name)?.as_str();
+        (!self.is_missing(text) && !feature.says_missing(known, text)).then_some(text)
+    }
+
+    /// What was answered, one a feature.
+    fn given(&self, answers: &Answers) -> Result<Vec<Option<Given>>, Error> {
+        for key in answers.keys() {
+            if let Some(excluded) = self.excluded.iter().find(|excluded| excluded.name == *key) {
+                let (feature, reason) = (key.clone(), excluded.reason.clone());
+                return Err(Error::ExcludedFeature { feature, reason });
+            }
+            if self.features.iter().all(|feature| feature.name != *key) {
+                return Err(self.unknown(key));
+            }
         }
-        serde_json::from_str(&text).map_err(format)
-    }
-
-    /// Writes `feature_schema.json`, whole or not at all.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let text = self.to_json(path)?;
-        Ok(atomic::write_file(path, |file| file.write_all(text.as_bytes()))?)
-    }
-
-    fn to_json(&self, path: &Path) -> Result<String, Error> {
-        let text = serde_json::to_string_pretty(self);
-        text.map(|text| text + "\n")
-            .map_err(|error| Error::Format { path: path.to_owned(), reason: error.to_string() })
-    }
-}
-
-impl From<FeatureSchema> for SchemaFile {
-    fn from(schema: FeatureSchema) -> Self {
-        Self { version: VERSION, missing_markers: schema.missing_markers, features: schema.features }
-    }
-}
-
-impl TryFrom<SchemaFile> for FeatureSchema {
-    type Error = String;
-
-    fn try_from(file: SchemaFile) -> Result<Self, String> {
-        if file.version != VERSION {
-            return Err(format!("format version {}; this program reads version {VERSION}", file.version));
+        let mut all = Vec::with_capacity(self.features.len());
+        for (index, feature) in self.features.iter().enumerate() {
+            let given = match self.text_of(index, answers) {
+                Some(text) => feature.given(&self.known[index], text)?,
+                None => None,
+            };
+            if given.is_none() && feature.missing == MissingPolicy::Required {
+                return Err(Error::MissingAnswer {
+                    feature: feature.name.clone(),
+                    expected: feature.expected(),
+                });
+            }
+            all.push(given);
         }
-        let markers: Vec<&str> = file.missing_markers.iter().map(String::as_str).collect();
-        Self::new(file.features, &markers).map_err(|error| error.to_string())
+        Ok(all)
+    }
+
+    pub(super) fn unknown(&self, feature: &str) -> Error {
+        let known = self.features.iter().map(|feature| feature.name.clone()).collect();
+        Error::UnknownFeature { feature: feature.to_owned(), known }
     }
 }

@@ -1,65 +1,76 @@
-//! Ready questionnaires.
+//! Ready questionnaires: the files of the crate's folder `schemas`, read as any other `feature_schema.json` is.
 
-use super::{Feature, FeatureSchema};
+use std::path::Path;
+
+use super::FeatureSchema;
 use crate::Error;
 
-/// Sites of HAM10000's column `localization`.
-const LOCALIZATIONS: [&str; 14] = [
-    "abdomen",
-    "acral",
-    "back",
-    "chest",
-    "ear",
-    "face",
-    "foot",
-    "genital",
-    "hand",
-    "lower extremity",
-    "neck",
-    "scalp",
-    "trunk",
-    "upper extremity",
-];
+/// Names of the ready questionnaires, as [`ready`] takes them.
+pub const NAMES: [&str; 7] =
+    ["ham10000", "isic", "pad_ufes_20", "scin", "synthetic", "teledermatology", "uci_dermatology"];
 
-/// What HAM10000 knows of a patient: `age`, `sex` and `localization`. `unknown` and the empty cell are missing.
+/// The ready questionnaire of a name.
+///
+/// ```
+/// use derm_data::schema;
+/// assert_eq!(schema::ready("pad_ufes_20")?.features().len(), 21);
+/// let error = schema::ready("pad-ufes").unwrap_err().to_string();
+/// assert!(error.contains("pad_ufes_20"), "{error}");
+/// # Ok::<(), derm_data::Error>(())
+/// ```
 ///
 /// # Errors
-/// None in practice; the schema is checked as any other.
-pub fn ham10000() -> Result<FeatureSchema, Error> {
-    FeatureSchema::new(
-        vec![
-            Feature::numeric("age", "How old is the patient?", "years", 0.0, 120.0),
-            Feature::choice("sex", "What is the patient's sex?", &["female", "male"], &[]),
-            Feature::choice("localization", "Where on the body is the lesion?", &LOCALIZATIONS, &[]),
-        ],
-        &["unknown"],
-    )
+/// [`Error::UnknownSchema`], with the names that there are.
+pub fn ready(name: &str) -> Result<FeatureSchema, Error> {
+    match name {
+        "ham10000" => ham10000(),
+        "isic" => isic(),
+        "pad_ufes_20" => pad_ufes_20(),
+        "scin" => scin(),
+        "synthetic" => synthetic(),
+        "teledermatology" => teledermatology(),
+        "uci_dermatology" => uci_dermatology(),
+        _ => Err(Error::UnknownSchema { name: name.to_owned(), known: NAMES.map(str::to_owned).to_vec() }),
+    }
 }
 
-/// What the synthetic patients are asked.
-///
-/// # Errors
-/// None in practice; the schema is checked as any other.
-pub fn synthetic() -> Result<FeatureSchema, Error> {
-    let sites = ["face", "scalp", "trunk", "arm", "leg", "hand_foot"];
-    let sun = ["low", "moderate", "high"];
-    FeatureSchema::new(
-        vec![
-            Feature::numeric("age", "How old is the patient?", "years", 0.0, 120.0),
-            Feature::choice(
-                "sex",
-                "What is the patient's sex?",
-                &["female", "male"],
-                &[("f", "female"), ("m", "male")],
-            ),
-            Feature::choice("body_site", "Where on the body is the lesion?", &sites, &[]),
-            Feature::numeric("duration_months", "For how long has it been there?", "months", 0.0, 1200.0),
-            Feature::boolean("itch", "Does it itch?"),
-            Feature::boolean("bleeding", "Has it bled?"),
-            Feature::boolean("growth", "Has it grown in the last months?"),
-            Feature::boolean("pain", "Does it hurt?"),
-            Feature::choice("sun_exposure", "How much sun does the skin there get?", &sun, &[]),
-        ],
-        &["unknown"],
-    )
+macro_rules! ready_schemas {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// None in practice; the schema is checked as any other.
+            pub fn $name() -> Result<FeatureSchema, Error> {
+                const FILE: &str = concat!("schemas/", stringify!($name), ".json");
+                let text = include_str!(concat!("../../schemas/", stringify!($name), ".json"));
+                FeatureSchema::parse(text, Path::new(FILE))
+            }
+        )*
+    };
+}
+
+ready_schemas! {
+    /// What HAM10000 knows of a patient: `age`, `sex` and `localization`. `unknown` and the empty cell are missing.
+    ham10000
+    /// What ISIC 2019, ISIC 2020 and BCN20000 know of a patient: `age_approx`, `sex` and `anatom_site_general`, in which
+    /// the three torsos of ISIC 2019 belong to the one of ISIC 2020.
+    isic
+    /// The 21 answers of PAD-UFES-20. The block `history` leaks the diagnosis where it is empty, and `biopsed` is excluded.
+    ///
+    /// `UNK` is an answer: the question was asked. It has a column of its own, beside the one for a missing answer.
+    pad_ufes_20
+    /// The questions of SCIN. Those with one column an option in the published file (`textures_*`, `body_parts_*`,
+    /// `condition_symptoms_*`, `other_symptoms_*`, `race_ethnicity_*`) are one multiple choice each; a reader joins the
+    /// options that say `YES` by [`SEPARATOR`](super::SEPARATOR), and where none does the answer is missing.
+    scin
+    /// What the synthetic patients are asked.
+    synthetic
+    /// A general intake for teledermatology: the person, the place on the body, onset and course, complaints, what the
+    /// eruption or lesion looks like, exposures and history. Its body sites understand the words of HAM10000, ISIC,
+    /// PAD-UFES-20 and SCIN.
+    teledermatology
+    /// The 34 attributes of the UCI dermatology data under the names of its documentation: the blocks `clinical` (columns
+    /// 1 to 11 and 34 of the file) and `histopathological` (12 to 33, which need a biopsy).
+    uci_dermatology
 }
