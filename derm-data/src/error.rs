@@ -267,6 +267,20 @@ pub enum Error {
         /// The part.
         role: SplitRole,
     },
+    /// A fold has no record.
+    #[error("fold {fold} has no record")]
+    EmptyFold {
+        /// The fold, from 1.
+        fold: usize,
+    },
+    /// A record that the publishers put in no part of their split.
+    #[error(
+        "record {id:?} has no published role: the dataset has no published split, or not for all its records"
+    )]
+    NoPublishedRole {
+        /// The record's id.
+        id: String,
+    },
     /// A split names a record twice, in one part or in two.
     #[error("record {id:?} stands in the {first} split and again in the {second} split")]
     SplitDuplicate {

@@ -8,6 +8,7 @@ mod dataset;
 mod decode;
 mod error;
 mod loader;
+mod near_duplicates;
 mod normalize;
 mod pixel_cache;
 mod pixel_ops;
@@ -34,6 +35,9 @@ pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use decode::{decode_bytes, decode_file};
 pub use error::Error;
 pub use loader::{EpochBatches, LastBatch, Loader, LoaderConfig};
+pub use near_duplicates::{
+    Crossing, CrossingSide, NearDuplicate, NearDuplicateConfig, NearDuplicateReport, NearDuplicates,
+};
 pub use normalize::Normalizer;
 pub use pixel_cache::PixelCache;
 pub use pixels::RgbPixels;
@@ -43,6 +47,9 @@ pub use resize::{Resize, ResizeRule};
 pub use sampler::{SampleOrder, Sampler};
 pub use samples::{Questionnaire, Samples};
 pub use schema::FeatureSchema;
-pub use split::{EmptyClassPolicy, Split, SplitConfig, SplitFractions};
+pub use split::{
+    EmptyClassPolicy, FoldConfig, Folds, PartBalance, PublishedSplit, RestFractions, Split, SplitBalance,
+    SplitConfig, SplitFractions,
+};
 pub use synthetic::SyntheticConfig;
 pub use tta::{CropPlace, TestView};

@@ -43,6 +43,12 @@ pub(crate) enum Purpose {
     CutOut = 108,
     /// Mixup and cutmix of one batch.
     BatchMix = 109,
+    /// The order of groups before they are dealt out to folds.
+    Folds = 20,
+    /// The order of groups before the rest beside a fold is divided.
+    FoldRest = 21,
+    /// The order of groups before a published training part is divided.
+    PublishedSplit = 22,
 }
 
 /// A `ChaCha8` stream, addressed by seed, purpose and a number; numbers are derived from its 64-bit words by

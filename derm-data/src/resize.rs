@@ -1,8 +1,9 @@
 //! Images to the network's size.
 
 use derm_core::{ImageInput, Interpolation};
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::error::setting;
@@ -226,10 +227,11 @@ impl Resize {
             Interpolation::Bicubic => FilterType::CatmullRom,
         };
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-        let whole = ImageRef::new(side(width)?, side(height)?, pixels.as_bytes(), PixelType::U8x3)
+        // By the pixels' type: a call that chooses among all types at run time compiles the kernels of every one.
+        let whole = TypedImageRef::<U8x3>::from_buffer(side(width)?, side(height)?, pixels.as_bytes())
             .map_err(|error| failed(error.to_string()))?;
         // The window is cut out before its pixels are weighed: what lies beside it takes no part, as in torchvision.
-        let source = CroppedImage::new(
+        let source = TypedCroppedImage::from_ref(
             &whole,
             side(window.left)?,
             side(window.top)?,
@@ -238,10 +240,9 @@ impl Resize {
         )
         .map_err(|error| failed(error.to_string()))?;
         target.reshape(wide, high);
-        let mut image =
-            Image::from_slice_u8(side(wide)?, side(high)?, target.as_bytes_mut(), PixelType::U8x3)
-                .map_err(|error| failed(error.to_string()))?;
-        resizer.resize(&source, &mut image, &options).map_err(|error| failed(error.to_string()))
+        let mut image = TypedImage::<U8x3>::from_buffer(side(wide)?, side(high)?, target.as_bytes_mut())
+            .map_err(|error| failed(error.to_string()))?;
+        resizer.resize_typed(&source, &mut image, &options).map_err(|error| failed(error.to_string()))
     }
 
     /// The `size` by `size` pixels from (left, top) on.

@@ -1,5 +1,10 @@
 //! Train, validation, calibration and test, so that no lesion or patient is in two of them.
 
+mod balance;
+mod deal;
+mod folds;
+mod published;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
@@ -7,6 +12,11 @@ use std::path::Path;
 
 use derm_core::{FileError, SplitRole, atomic, sha256_hex};
 use serde::{Deserialize, Serialize};
+
+pub use balance::{PartBalance, SplitBalance};
+use deal::deal;
+pub use folds::{FoldConfig, Folds, RestFractions};
+pub use published::PublishedSplit;
 
 use crate::error::setting;
 use crate::portable_rng::{PortableRng, Purpose};
@@ -114,13 +124,6 @@ struct SplitFile {
     test: Vec<String>,
 }
 
-/// A lesion or patient with all its records.
-struct Group {
-    members: Vec<usize>,
-    /// Records of each class.
-    classes: Vec<usize>,
-}
-
 impl Split {
     /// Divides a dataset.
     ///
@@ -130,36 +133,29 @@ impl Split {
     /// [`Error::EmptyRole`] for a part without a record.
     pub fn stratified(dataset: &Dataset, config: &SplitConfig) -> Result<Self, Error> {
         let shares = config.fractions.shares();
-        for (role, share) in SplitRole::ALL.iter().zip(shares) {
-            if !(share > 0.0 && share < 1.0) {
-                return Err(setting("split fraction", format!("{share} ({role})"), "between 0 and 1"));
-            }
-        }
-        let total: f64 = shares.iter().sum();
-        if !(1.0 - SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(&total) {
-            return Err(setting("sum of the split fractions", total, "1"));
-        }
-        let mut groups = groups(dataset);
-        PortableRng::new(config.seed, Purpose::Split, 0, 0).shuffle(&mut groups);
-        groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
-        if config.empty_class == EmptyClassPolicy::Refuse {
-            for (class, name) in dataset.labels().names().iter().enumerate() {
-                let count = groups.iter().filter(|group| group.classes[class] > 0).count();
-                if count < ROLES {
-                    return Err(Error::TooFewGroups { class: name.clone(), groups: count, needed: ROLES });
-                }
-            }
-        }
-        let roles = deal(&groups, &dataset.class_counts(), shares);
+        check_shares(&SplitRole::ALL, &shares)?;
+        let all: Vec<usize> = (0..dataset.records().len()).collect();
+        let rng = PortableRng::new(config.seed, Purpose::Split, 0, 0);
+        let parts = deal(dataset, &all, &shares, rng, config.empty_class)?;
         let mut ids: [Vec<String>; ROLES] = Default::default();
-        for (group, role) in groups.iter().zip(roles) {
-            ids[role].extend(group.members.iter().map(|&index| dataset.records()[index].id.clone()));
+        for (ids, part) in ids.iter_mut().zip(parts) {
+            *ids = part.into_iter().map(|index| dataset.records()[index].id.clone()).collect();
         }
+        Self::checked(dataset, config.seed, ids, config.empty_class)
+    }
+
+    /// A split of these ids that fits the dataset.
+    fn checked(
+        dataset: &Dataset,
+        seed: u64,
+        mut ids: [Vec<String>; ROLES],
+        empty_class: EmptyClassPolicy,
+    ) -> Result<Self, Error> {
         for part in &mut ids {
             part.sort_unstable();
         }
-        let split = Self { dataset: dataset.name().to_owned(), seed: config.seed, ids };
-        split.check(dataset, config.empty_class)?;
+        let split = Self { dataset: dataset.name().to_owned(), seed, ids };
+        split.check(dataset, empty_class)?;
         Ok(split)
     }
 
@@ -247,14 +243,7 @@ impl Split {
     pub fn hash(&self) -> String {
         let mut text = String::new();
         for role in SplitRole::ALL {
-            text += role.name();
-            text.push('\n');
-            for id in self.ids(role) {
-                text += &id.len().to_string();
-                text.push(' ');
-                text += id;
-                text.push('\n');
-            }
+            push_part(&mut text, role.name(), self.ids(role));
         }
         sha256_hex(text.as_bytes())
     }
@@ -305,61 +294,32 @@ impl Split {
     }
 }
 
-fn position(role: SplitRole) -> usize {
-    role as usize
-}
-
-/// The groups of a dataset in alphabetical order of their names.
-fn groups(dataset: &Dataset) -> Vec<Group> {
-    let num_classes = dataset.labels().num_classes();
-    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
-    for (index, record) in dataset.records().iter().enumerate() {
-        let group = groups
-            .entry(record.group())
-            .or_insert_with(|| Group { members: Vec::new(), classes: vec![0; num_classes] });
-        group.members.push(index);
-        group.classes[record.class.get()] += 1;
-    }
-    groups.into_values().collect()
-}
-
-/// The role of each group; see [`Split`].
-fn deal(groups: &[Group], class_counts: &[usize], shares: [f64; ROLES]) -> Vec<usize> {
-    let mut roles: Vec<Option<usize>> = vec![None; groups.len()];
-    let mut filled = [(); ROLES].map(|()| vec![0usize; class_counts.len()]);
-    let mut sizes = [0usize; ROLES];
-    let records: usize = class_counts.iter().sum();
-
-    let mut by_rarity: Vec<usize> = (0..class_counts.len()).collect();
-    by_rarity.sort_by_key(|&class| class_counts[class]);
-    for class in by_rarity {
-        let open: Vec<usize> = (0..groups.len())
-            .filter(|&group| roles[group].is_none() && groups[group].classes[class] > 0)
-            .collect();
-        for (dealt, &group) in open.iter().enumerate() {
-            let lacking = (0..ROLES).filter(|&role| filled[role][class] == 0).count();
-            let must_fill = open.len() - dealt <= lacking;
-            let lack = |role: usize| {
-                let of_class = shares[role] * class_counts[class] as f64 - filled[role][class] as f64;
-                let of_all = shares[role] * records as f64 - sizes[role] as f64;
-                (of_class, of_all)
-            };
-            let mut best: Option<usize> = None;
-            for (role, in_role) in filled.iter().enumerate() {
-                if must_fill && in_role[class] > 0 {
-                    continue;
-                }
-                if best.is_none_or(|best| lack(role) > lack(best)) {
-                    best = Some(role);
-                }
-            }
-            let role = best.unwrap_or(0);
-            roles[group] = Some(role);
-            sizes[role] += groups[group].members.len();
-            for (sum, count) in filled[role].iter_mut().zip(&groups[group].classes) {
-                *sum += count;
-            }
+/// That every share is a part of a whole.
+fn check_shares(roles: &[SplitRole], shares: &[f64]) -> Result<(), Error> {
+    for (role, &share) in roles.iter().zip(shares) {
+        if !(share > 0.0 && share < 1.0) {
+            return Err(setting("split fraction", format!("{share} ({role})"), "between 0 and 1"));
         }
     }
-    roles.into_iter().map(|role| role.unwrap_or(0)).collect()
+    let total: f64 = shares.iter().sum();
+    if !(1.0 - SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(&total) {
+        return Err(setting("sum of the split fractions", total, "1"));
+    }
+    Ok(())
+}
+
+/// One part in the text that is hashed.
+fn push_part(text: &mut String, name: &str, ids: &[String]) {
+    *text += name;
+    text.push('\n');
+    for id in ids {
+        *text += &id.len().to_string();
+        text.push(' ');
+        *text += id;
+        text.push('\n');
+    }
+}
+
+fn position(role: SplitRole) -> usize {
+    role as usize
 }

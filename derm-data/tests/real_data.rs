@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use derm_core::{Interpolation, SplitRole};
 use derm_data::{
-    Dataset, EmptyClassPolicy, ImageSource, ReadPolicy, Record, Resize, ResizeRule, Split, SplitConfig,
-    UnreadablePolicy, decode_file, readers::ham10000,
+    Dataset, EmptyClassPolicy, ImageSource, NearDuplicateConfig, NearDuplicates, ReadPolicy, Record, Resize,
+    ResizeRule, Split, SplitConfig, UnreadablePolicy, decode_file, readers::ham10000,
 };
 
 fn ham() -> Dataset {
@@ -67,5 +67,22 @@ fn the_split_keeps_lesions_whole_and_classes_in_proportion() {
             // A lesion has at most 6 images.
             assert!((got as f64 - share * all as f64).abs() <= 6.0, "{role}: {got} of {all}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs DERM_DATA_DIR"]
+fn near_duplicates_of_different_lesions_are_few() {
+    let dataset = ham();
+    let near = NearDuplicates::find(&dataset, NearDuplicateConfig::default()).unwrap();
+    println!("{} pairs, {} between lesions", near.pairs().len(), near.between_groups(&dataset).count());
+    for pair in near.between_groups(&dataset) {
+        println!(
+            "{} {} {} {:.4}",
+            dataset.records()[pair.first].id,
+            dataset.records()[pair.second].id,
+            pair.distance,
+            pair.correlation
+        );
     }
 }

@@ -18,6 +18,21 @@ impl Orientation {
     /// A half turn: both exchanged.
     pub const HALF_TURN: Self = Self { transpose: false, mirror_columns: true, mirror_rows: true };
 
+    /// All eight, the upright one first.
+    pub const ALL: [Self; 8] = {
+        let mut all = [Self::UPRIGHT; 8];
+        let mut number = 0;
+        while number < 8 {
+            all[number] = Self {
+                transpose: number & 4 != 0,
+                mirror_columns: number & 1 != 0,
+                mirror_rows: number & 2 != 0,
+            };
+            number += 1;
+        }
+        all
+    };
+
     /// Mirrored or not along each axis, then, where there is a quarter turn, turned one way or the
     /// other.
     pub(super) fn of(mirror_columns: bool, mirror_rows: bool, quarter_turn: Option<bool>) -> Self {
