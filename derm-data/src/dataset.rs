@@ -6,7 +6,9 @@ use derm_core::{ClassIndex, LabelMap};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Answers, Error, FeatureSchema, ImageSource, PixelCache, Record, Resize, decode_file};
+use crate::{
+    Answers, Error, FeatureSchema, ImageSource, PixelCache, Record, Resize, StoredPixels, decode_file,
+};
 
 /// A record that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,12 +191,13 @@ impl Dataset {
     pub fn load_pixels(
         &mut self,
         resize: Resize,
+        stored: StoredPixels,
         policy: UnreadablePolicy,
         budget: usize,
     ) -> Result<PixelCache, Error> {
-        let cache = PixelCache::new(self, resize, budget);
+        let cache = PixelCache::new(self, resize, stored, budget);
         let outcomes: Vec<Option<Error>> =
-            (0..self.records.len()).into_par_iter().map(|index| cache.get(index).err()).collect();
+            (0..self.records.len()).into_par_iter().map(|index| cache.check(index).err()).collect();
         let keep = self.drop_unreadable(outcomes, policy)?;
         Ok(cache.retain(&keep))
     }

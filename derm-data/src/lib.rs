@@ -6,6 +6,7 @@ mod batch_mix;
 mod colour_histogram;
 mod dataset;
 mod decode;
+mod device_batches;
 mod error;
 mod loader;
 mod near_duplicates;
@@ -33,13 +34,14 @@ pub use batch_mix::BatchMix;
 pub use colour_histogram::ColourHistogram;
 pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use decode::{decode_bytes, decode_file};
+pub use device_batches::DeviceBatches;
 pub use error::Error;
 pub use loader::{EpochBatches, LastBatch, Loader, LoaderConfig};
 pub use near_duplicates::{
     Crossing, CrossingSide, NearDuplicate, NearDuplicateConfig, NearDuplicateReport, NearDuplicates,
 };
 pub use normalize::Normalizer;
-pub use pixel_cache::PixelCache;
+pub use pixel_cache::{PixelCache, StoredPixels};
 pub use pixels::RgbPixels;
 pub use readers::{ImagePolicy, ReadPolicy};
 pub use record::{Answers, ImageSource, Record};

@@ -1,13 +1,18 @@
 //! Batches of an epoch, prepared ahead of time by threads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::error::setting;
-use crate::{Augmentation, Error, HostBatch, Orientation, Sampler, Samples};
+use crate::samples::Treatment;
+use crate::{
+    Augmentation, BatchMix, DeviceBatches, Error, HostBatch, HostTargets, Sampler, Samples, Scratch, TestView,
+};
 
 /// What happens to the records that do not fill the last batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +52,7 @@ impl Default for LoaderConfig {
 /// use derm_data::*;
 /// let mut dataset = SyntheticConfig { num_lesions: 56, image_size: 16, ..SyntheticConfig::default() }.generate()?;
 /// let resize = Resize::new(16, ResizeRule::Squash, Interpolation::Bilinear)?;
-/// let cache = Arc::new(dataset.load_pixels(resize, UnreadablePolicy::Fail, 1 << 20)?);
+/// let cache = Arc::new(dataset.load_pixels(resize, StoredPixels::Resized, UnreadablePolicy::Fail, 1 << 20)?);
 /// let samples = Samples::new(&dataset, cache, Normalization::IMAGENET, Questionnaire::Encode)?;
 /// let indices: Vec<usize> = (0..dataset.records().len()).collect();
 /// let sampler = Sampler::new(indices.clone(), &dataset.classes(&indices)?, SampleOrder::Shuffled, 1)?;
@@ -62,12 +67,22 @@ impl Default for LoaderConfig {
 pub struct Loader {
     samples: Samples,
     sampler: Sampler,
-    augmentation: Option<Augmentation>,
+    pictures: Pictures,
+    mix: Option<BatchMix>,
     config: LoaderConfig,
 }
 
+/// What happens to the pictures.
+#[derive(Clone, Debug)]
+enum Pictures {
+    /// The same for all: evaluation.
+    Seen(TestView),
+    /// Something else for each draw: training.
+    Augmented(Box<Augmentation>),
+}
+
 impl Loader {
-    /// A loader of the sampler's records.
+    /// A loader of the sampler's records, augmented or as they are.
     ///
     /// # Errors
     /// [`Error::Setting`] for a batch size or prefetch of 0, or an impossible augmentation.
@@ -83,10 +98,32 @@ impl Loader {
         if config.prefetch == 0 {
             return Err(setting("prefetch", 0, "at least 1"));
         }
-        if let Some(augmentation) = &augmentation {
-            augmentation.validate()?;
-        }
-        Ok(Self { samples, sampler, augmentation, config })
+        let pictures = match augmentation {
+            Some(augmentation) => {
+                augmentation.validate()?;
+                Pictures::Augmented(Box::new(augmentation))
+            }
+            None => Pictures::Seen(TestView::Identity),
+        };
+        Ok(Self { samples, sampler, pictures, mix: None, config })
+    }
+
+    /// The same loader, mixing pictures and labels of a batch: its targets are then distributions.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] as [`BatchMix::validate`].
+    pub fn with_mix(self, mix: BatchMix) -> Result<Self, Error> {
+        mix.validate()?;
+        Ok(Self { mix: mix.is_on().then_some(mix), ..self })
+    }
+
+    /// The same records, as a view shows them, without augmentation or mixing: for predictions averaged over views.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] as [`TestView::validate`].
+    pub fn with_view(self, view: TestView) -> Result<Self, Error> {
+        view.validate()?;
+        Ok(Self { pictures: Pictures::Seen(view), mix: None, ..self })
     }
 
     /// What it loads.
@@ -114,10 +151,13 @@ impl Loader {
 
     /// The batches of an epoch from number `batch` on (none where it has ended by then).
     pub fn resume(&self, epoch: u64, batch: usize) -> EpochBatches {
+        let order = self.sampler.epoch(epoch);
         let plan = Arc::new(Plan {
             samples: self.samples.clone(),
-            order: self.sampler.epoch(epoch),
-            augmentation: self.augmentation,
+            keys: occurrences(&order),
+            order,
+            pictures: self.pictures.clone(),
+            mix: self.mix,
             seed: self.sampler.seed(),
             epoch,
             batch_size: self.config.batch_size,
@@ -130,7 +170,23 @@ impl Loader {
             let thread = std::thread::spawn(move || work(&plan, batch + worker, end, workers, &sender));
             Worker { receiver: Some(receiver), thread: Some(thread) }
         });
-        EpochBatches { workers: threads.collect(), plan, first: batch, next: batch, end }
+        EpochBatches {
+            workers: threads.collect(),
+            plan,
+            scratch: Scratch::new(),
+            first: batch,
+            next: batch,
+            end,
+        }
+    }
+
+    /// The batches of an epoch from number `batch` on, on a device: a thread moves up to `ahead` of them there before
+    /// they are asked for, so that the device does not wait for a copy. With 0 each is moved when it is asked for.
+    ///
+    /// Of batches as large as [`HostBatch::images`] there are at most `workers · (prefetch + 1)` in host memory and
+    /// `ahead + 1` on the device, whatever the size of the dataset.
+    pub fn device_batches(&self, epoch: u64, batch: usize, device: &Device, ahead: usize) -> DeviceBatches {
+        DeviceBatches::new(self.resume(epoch, batch), device, ahead)
     }
 }
 
@@ -139,27 +195,55 @@ impl Loader {
 struct Plan {
     samples: Samples,
     order: Vec<usize>,
-    augmentation: Option<Augmentation>,
+    /// What stands for each draw in the seed of its augmentation.
+    keys: Vec<usize>,
+    pictures: Pictures,
+    mix: Option<BatchMix>,
     seed: u64,
     epoch: u64,
     batch_size: usize,
 }
 
+/// The record of every draw and, above the record's 32 bits, how often the epoch has drawn it before: a record of a
+/// rare class that a balanced sampler draws ten times is augmented in ten ways.
+fn occurrences(order: &[usize]) -> Vec<usize> {
+    let mut drawn: BTreeMap<usize, usize> = BTreeMap::new();
+    let key = |&index: &usize| {
+        let before = drawn.entry(index).or_insert(0);
+        let key = index | (*before << 32);
+        *before += 1;
+        key
+    };
+    order.iter().map(key).collect()
+}
+
 impl Plan {
-    fn batch(&self, number: usize) -> Result<HostBatch, Error> {
+    fn batch(&self, number: usize, scratch: &mut Scratch) -> Result<HostBatch, Error> {
         let start = (number * self.batch_size).min(self.order.len());
         let end = (start + self.batch_size).min(self.order.len());
-        self.samples.batch(&self.order[start..end], |index| match &self.augmentation {
-            Some(augmentation) => augmentation.orientation(self.seed, self.epoch, index),
-            None => Orientation::UPRIGHT,
-        })
+        let treatment = |row: usize| match &self.pictures {
+            Pictures::Seen(view) => Treatment::View(*view),
+            Pictures::Augmented(augmentation) => {
+                Treatment::Drawn(Box::new(augmentation.draw(self.seed, self.epoch, self.keys[start + row])))
+            }
+        };
+        let mut batch = self.samples.batch_with(&self.order[start..end], scratch, treatment)?;
+        if let Some(mix) = &self.mix {
+            let (size, num_classes) = (batch.image_size, batch.num_classes);
+            let mut rows = batch.targets.into_distributions(num_classes);
+            let key = (self.seed, self.epoch, number as u64);
+            mix.apply(&mut batch.images, &mut rows, end - start, size, key)?;
+            batch.targets = HostTargets::Distributions(rows);
+        }
+        Ok(batch)
     }
 }
 
 /// Makes every `step`-th batch; ends early where the receiver is gone or a batch failed.
 fn work(plan: &Plan, first: usize, end: usize, step: usize, sender: &SyncSender<Result<HostBatch, Error>>) {
+    let mut scratch = Scratch::new();
     for number in (first..end).step_by(step) {
-        let batch = plan.batch(number);
+        let batch = plan.batch(number, &mut scratch);
         let failed = batch.is_err();
         if sender.send(batch).is_err() || failed {
             return;
@@ -178,6 +262,7 @@ struct Worker {
 pub struct EpochBatches {
     workers: Vec<Worker>,
     plan: Arc<Plan>,
+    scratch: Scratch,
     first: usize,
     next: usize,
     end: usize,
@@ -199,7 +284,7 @@ impl Iterator for EpochBatches {
         }
         let number = self.next;
         let batch = if self.workers.is_empty() {
-            self.plan.batch(number)
+            self.plan.batch(number, &mut self.scratch)
         } else {
             // Batch k comes from worker k mod N, so the order is that of the epoch.
             let worker = &self.workers[(number - self.first) % self.workers.len()];

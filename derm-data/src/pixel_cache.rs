@@ -3,10 +3,23 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Dataset, Error, ImageSource, Resize, RgbPixels, decode_file};
 
-/// The pixels of a dataset's records at one size, by record index. Each is decoded and resized when first asked for
-/// and then kept, until the byte budget is used up; later ones are decoded every time.
+/// What a cache keeps of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredPixels {
+    /// The picture at the network's size: least memory and time, where augmentation does not crop.
+    #[default]
+    Resized,
+    /// The picture as decoded: what crops are cut from at full resolution.
+    Decoded,
+}
+
+/// The pixels of a dataset's records, by record index. Each is decoded (and resized, where that is stored) when first
+/// asked for and then kept, until the byte budget is used up; later ones are decoded every time.
 ///
 /// Shared by all loaders of a run, so that an image is decoded once whatever the number of epochs.
 #[derive(Debug)]
@@ -15,17 +28,19 @@ pub struct PixelCache {
     sources: Vec<ImageSource>,
     kept: Vec<OnceLock<Arc<RgbPixels>>>,
     resize: Resize,
+    stored: StoredPixels,
     budget: usize,
     used: AtomicUsize,
 }
 
 impl PixelCache {
-    /// An empty cache over the dataset's records. Nothing is decoded yet; [`Dataset::load_pixels`] also fills it.
-    pub fn new(dataset: &Dataset, resize: Resize, budget: usize) -> Self {
+    /// An empty cache over the dataset's records, of at most `budget` bytes. Nothing is decoded yet;
+    /// [`Dataset::load_pixels`] also fills it.
+    pub fn new(dataset: &Dataset, resize: Resize, stored: StoredPixels, budget: usize) -> Self {
         let sources: Vec<ImageSource> = dataset.records().iter().map(|record| record.image.clone()).collect();
         let ids = dataset.records().iter().map(|record| record.id.clone()).collect();
         let kept = sources.iter().map(|_| OnceLock::new()).collect();
-        Self { ids, sources, kept, resize, budget, used: AtomicUsize::new(0) }
+        Self { ids, sources, kept, resize, stored, budget, used: AtomicUsize::new(0) }
     }
 
     /// Number of records.
@@ -48,10 +63,16 @@ impl PixelCache {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The pixels of a record.
+    /// What is kept of a picture.
+    pub fn stored(&self) -> StoredPixels {
+        self.stored
+    }
+
+    /// The pixels of a record, as they are stored.
     ///
     /// # Errors
-    /// [`Error::RecordOutOfRange`]; [`Error::File`] or [`Error::Decode`] naming the file.
+    /// [`Error::RecordOutOfRange`]; [`Error::NoImage`] for a record without a picture; [`Error::File`] or
+    /// [`Error::Decode`] naming the file; [`Error::Record`] naming a record whose picture cannot be resized.
     pub fn get(&self, index: usize) -> Result<Arc<RgbPixels>, Error> {
         let num_records = self.sources.len();
         let source = self.sources.get(index).ok_or(Error::RecordOutOfRange { index, num_records })?;
@@ -61,19 +82,20 @@ impl PixelCache {
         }
         let pixels = match source {
             ImageSource::File(path) => {
-                let resized = self.resize.apply(&decode_file(path)?);
-                Arc::new(
-                    resized
-                        .map_err(|error| Error::Decode { path: path.clone(), reason: error.to_string() })?,
-                )
+                let decoded = decode_file(path)?;
+                match self.stored {
+                    StoredPixels::Decoded => Arc::new(decoded),
+                    StoredPixels::Resized => Arc::new(self.named(index, self.resize.apply(&decoded))?),
+                }
             }
+            // In memory already: keeping it again costs nothing.
             ImageSource::Rgb(pixels)
-                if (pixels.width(), pixels.height()) == (self.resize.size(), self.resize.size()) =>
+                if self.stored == StoredPixels::Decoded
+                    || (pixels.width(), pixels.height()) == (self.resize.size(), self.resize.size()) =>
             {
-                // In memory already, at this size: keeping it again costs nothing.
                 return Ok(Arc::clone(pixels));
             }
-            ImageSource::Rgb(pixels) => Arc::new(self.resize.apply(pixels)?),
+            ImageSource::Rgb(pixels) => Arc::new(self.named(index, self.resize.apply(pixels))?),
             ImageSource::Absent => return Err(Error::NoImage { id: self.ids[index].clone() }),
         };
         let bytes = pixels.as_bytes().len();
@@ -88,17 +110,29 @@ impl PixelCache {
         Ok(pixels)
     }
 
+    /// Whether a record's picture can be decoded and resized; keeps what [`PixelCache::get`] keeps.
+    pub(crate) fn check(&self, index: usize) -> Result<(), Error> {
+        let pixels = self.get(index)?;
+        match self.stored {
+            StoredPixels::Resized => Ok(()),
+            StoredPixels::Decoded => self.named(index, self.resize.check(&pixels)),
+        }
+    }
+
+    /// The result of an operation on a record's picture, its error naming the record.
+    pub(crate) fn named<T>(&self, index: usize, result: Result<T, Error>) -> Result<T, Error> {
+        result.map_err(|source| Error::Record { id: self.ids[index].clone(), source: Box::new(source) })
+    }
+
     /// The cache of the records whose flag is set.
-    pub(crate) fn retain(self, keep: &[bool]) -> Self {
-        let chosen = |index: &usize| keep.get(*index).copied().unwrap_or(false);
-        let (sources, kept): (Vec<_>, Vec<_>) = self
-            .sources
-            .into_iter()
-            .zip(self.kept)
-            .enumerate()
-            .filter(|(index, _)| chosen(index))
-            .map(|(_, pair)| pair)
-            .unzip();
-        Self { sources, kept, ..self }
+    pub(crate) fn retain(mut self, keep: &[bool]) -> Self {
+        let chosen = |index: usize| keep.get(index).copied().unwrap_or(false);
+        let mut index = 0..;
+        self.ids.retain(|_| index.next().is_some_and(chosen));
+        let mut index = 0..;
+        self.sources.retain(|_| index.next().is_some_and(chosen));
+        let mut index = 0..;
+        self.kept.retain(|_| index.next().is_some_and(chosen));
+        self
     }
 }

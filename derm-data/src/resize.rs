@@ -202,6 +202,16 @@ impl Resize {
         self.scale(pixels, window, &mut buffers.resizer, (wide, high), &mut buffers.between)
     }
 
+    /// Whether a picture's sides are near enough to each other.
+    pub(crate) fn check(&self, pixels: &RgbPixels) -> Result<(), Error> {
+        let (width, height) = (pixels.width(), pixels.height());
+        if width.max(height) / width.min(height) > Self::MAX_ASPECT {
+            let reason = "its sides differ by more than 100 to 1".to_owned();
+            return Err(Error::Resize { width, height, reason });
+        }
+        Ok(())
+    }
+
     fn scale(
         &self,
         pixels: &RgbPixels,
@@ -211,11 +221,8 @@ impl Resize {
         target: &mut RgbPixels,
     ) -> Result<(), Error> {
         let (width, height) = (pixels.width(), pixels.height());
-        let (short, long) = (width.min(height), width.max(height));
         let failed = |reason: String| Error::Resize { width, height, reason };
-        if long / short > Self::MAX_ASPECT {
-            return Err(failed("its sides differ by more than 100 to 1".to_owned()));
-        }
+        self.check(pixels)?;
         if window == Window::whole(pixels) && (width, height) == (wide, high) {
             target.copy_from(pixels);
             return Ok(());

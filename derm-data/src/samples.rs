@@ -5,7 +5,10 @@ use std::sync::Arc;
 use derm_core::Normalization;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache};
+use crate::{
+    Dataset, Drawn, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache, Scratch,
+    StoredPixels, TestView,
+};
 
 /// Whether a model reads the questionnaire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,14 @@ pub enum Questionnaire {
     /// Images and encoded answers.
     #[default]
     Encode,
+}
+
+/// What happens to one picture on its way into a batch.
+pub(crate) enum Treatment {
+    /// A view at test time.
+    View(TestView),
+    /// An augmentation.
+    Drawn(Box<Drawn>),
 }
 
 /// All records of a dataset, ready to be put into batches: pixels from the cache, answers encoded, classes as numbers.
@@ -130,23 +141,42 @@ impl Samples {
         &self.inner.targets
     }
 
-    /// The batch of the records at `indices`, each turned as `orientation` says.
+    /// The batch of the records at `indices`, as a view shows them.
     ///
     /// # Errors
-    /// [`Error::RecordOutOfRange`]; [`Error::File`] or [`Error::Decode`] naming the file.
-    pub fn batch(
+    /// [`Error::RecordOutOfRange`]; [`Error::File`] or [`Error::Decode`] naming the file; [`Error::Record`] naming a record
+    /// whose picture cannot be resized; [`Error::Setting`] for an impossible view.
+    pub fn batch(&self, indices: &[usize], view: TestView) -> Result<HostBatch, Error> {
+        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::View(view))
+    }
+
+    /// The batch of the records at `indices`; `treatment` says what happens to the picture in a row.
+    pub(crate) fn batch_with(
         &self,
         indices: &[usize],
-        orientation: impl Fn(usize) -> Orientation,
+        scratch: &mut Scratch,
+        treatment: impl Fn(usize) -> Treatment,
     ) -> Result<HostBatch, Error> {
-        let size = self.image_size();
+        let (size, cache) = (self.image_size(), &self.inner.cache);
         let plane = 3 * size * size;
         let width = self.answer_width();
         let mut images = vec![0.0; indices.len() * plane];
         let mut answers = self.inner.answers.as_ref().map(|_| Vec::with_capacity(indices.len() * width));
-        for (&index, planes) in indices.iter().zip(images.chunks_exact_mut(plane)) {
-            let pixels = self.inner.cache.get(index)?;
-            self.inner.normalizer.write_planes(&pixels, orientation(index), planes);
+        for (row, (&index, planes)) in indices.iter().zip(images.chunks_exact_mut(plane)).enumerate() {
+            let stored = cache.get(index)?;
+            let at_size = cache.stored() == StoredPixels::Resized;
+            let (pixels, orientation) = match treatment(row) {
+                Treatment::View(TestView::Identity) if at_size => (&*stored, Orientation::UPRIGHT),
+                Treatment::View(view) => cache.named(index, view.apply(&stored, &cache.resize(), scratch))?,
+                Treatment::Drawn(drawn) if at_size && drawn.is_orientation_only() => {
+                    (&*stored, drawn.orientation())
+                }
+                Treatment::Drawn(drawn) => {
+                    let pixels = cache.named(index, drawn.apply(&stored, &cache.resize(), scratch))?;
+                    (pixels, drawn.orientation())
+                }
+            };
+            self.inner.normalizer.write_planes(pixels, orientation, planes);
             if let (Some(rows), Some(all)) = (answers.as_mut(), self.inner.answers.as_ref()) {
                 rows.extend_from_slice(&all[index * width..(index + 1) * width]);
             }

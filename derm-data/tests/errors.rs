@@ -339,7 +339,7 @@ fn settings_outside_their_range_are_refused() {
     assert!(matches!(resize.apply(&strip), Err(Error::Resize { width: 1, height: 200, .. })));
 
     let data = many([3, 3]);
-    let cache = Arc::new(PixelCache::new(&data, resize, 0));
+    let cache = Arc::new(PixelCache::new(&data, resize, derm_data::StoredPixels::Resized, 0));
     let samples =
         Samples::new(&data, Arc::clone(&cache), Normalization::HALF, Questionnaire::Encode).unwrap();
     let other = Samples::new(&many([3, 2]), cache, Normalization::HALF, Questionnaire::Encode);
@@ -359,10 +359,10 @@ fn settings_outside_their_range_are_refused() {
         assert!(matches!(loader, Err(Error::Setting { .. })), "{config:?}");
     }
     let device = burn::tensor::Device::default();
-    let empty = samples.batch(&[], |_| derm_data::Orientation::UPRIGHT).unwrap();
+    let empty = samples.batch(&[], derm_data::TestView::Identity).unwrap();
     assert!(matches!(Batch::to_device(empty, &device), Err(Error::Value(_))));
     assert!(matches!(
-        samples.batch(&[6], |_| derm_data::Orientation::UPRIGHT),
+        samples.batch(&[6], derm_data::TestView::Identity),
         Err(Error::RecordOutOfRange { .. })
     ));
 }

@@ -11,7 +11,7 @@ use derm_core::{ClassIndex, Interpolation, LabelMap, Normalization, Targets};
 use derm_data::{
     Answers, Augmentation, Batch, Dataset, Error, FeatureSchema, HostBatch, HostTargets, ImageSource,
     LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Record, Resize, ResizeRule, RgbPixels,
-    SampleOrder, Sampler, Samples, SyntheticConfig, UnreadablePolicy,
+    SampleOrder, Sampler, Samples, StoredPixels, SyntheticConfig, TestView, UnreadablePolicy,
 };
 
 const SIZE: usize = 16;
@@ -23,7 +23,8 @@ fn resize() -> Resize {
 fn synthetic() -> (Dataset, Samples) {
     let config = SyntheticConfig { num_lesions: 56, image_size: SIZE, ..SyntheticConfig::default() };
     let mut dataset = config.generate().unwrap();
-    let cache = dataset.load_pixels(resize(), UnreadablePolicy::Fail, usize::MAX).unwrap();
+    let cache =
+        dataset.load_pixels(resize(), StoredPixels::Resized, UnreadablePolicy::Fail, usize::MAX).unwrap();
     let samples =
         Samples::new(&dataset, Arc::new(cache), Normalization::IMAGENET, Questionnaire::Encode).unwrap();
     (dataset, samples)
@@ -134,9 +135,9 @@ fn a_batch_holds_what_its_records_hold() {
 #[test]
 fn images_alone_have_no_answers() {
     let (dataset, _) = synthetic();
-    let cache = Arc::new(PixelCache::new(&dataset, resize(), 0));
+    let cache = Arc::new(PixelCache::new(&dataset, resize(), StoredPixels::Resized, 0));
     let samples = Samples::new(&dataset, cache, Normalization::HALF, Questionnaire::Ignore).unwrap();
-    let host = samples.batch(&[0, 2], |_| derm_data::Orientation::UPRIGHT).unwrap();
+    let host = samples.batch(&[0, 2], TestView::Identity).unwrap();
     assert_eq!((host.answers, host.answer_width), (None, 0));
 }
 
@@ -174,7 +175,7 @@ fn on_disk(folder: &Path, count: usize, broken: &[usize]) -> Dataset {
 fn a_broken_file_ends_the_epoch_with_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = on_disk(folder.path(), 20, &[13]);
-    let cache = Arc::new(PixelCache::new(&dataset, resize(), usize::MAX));
+    let cache = Arc::new(PixelCache::new(&dataset, resize(), StoredPixels::Resized, usize::MAX));
     let samples = Samples::new(&dataset, cache, Normalization::HALF, Questionnaire::Ignore).unwrap();
     for workers in [0, 1, 3] {
         let config = LoaderConfig { batch_size: 2, workers, prefetch: 1, ..LoaderConfig::default() };
@@ -192,14 +193,16 @@ fn unreadable_images_stop_the_run_or_are_left_out_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut dataset = on_disk(folder.path(), 12, &[4, 9]);
     fs::remove_file(folder.path().join("7.png")).unwrap();
-    let error = dataset.load_pixels(resize(), UnreadablePolicy::Fail, usize::MAX).unwrap_err();
+    let error =
+        dataset.load_pixels(resize(), StoredPixels::Resized, UnreadablePolicy::Fail, usize::MAX).unwrap_err();
     assert!(matches!(&error, Error::Decode { path, .. } if path.ends_with("4.png")), "{error}");
     assert_eq!(dataset.records().len(), 12, "a failure changes nothing");
 
     let mut verified = dataset.clone();
     assert!(verified.verify_images(UnreadablePolicy::Fail).is_err());
     verified.verify_images(UnreadablePolicy::Skip).unwrap();
-    let cache = dataset.load_pixels(resize(), UnreadablePolicy::Skip, usize::MAX).unwrap();
+    let cache =
+        dataset.load_pixels(resize(), StoredPixels::Resized, UnreadablePolicy::Skip, usize::MAX).unwrap();
     for dataset in [&dataset, &verified] {
         let names: Vec<&str> = dataset.skipped().iter().map(|skipped| skipped.key.as_str()).collect();
         assert_eq!(names, ["r4", "r7", "r9"]);
@@ -222,8 +225,9 @@ fn unreadable_images_stop_the_run_or_are_left_out_and_named() {
 fn the_cache_keeps_to_its_budget_and_gives_the_same_pixels_beyond_it() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = on_disk(folder.path(), 6, &[]);
-    let (image, roomy) = (SIZE * SIZE * 3, PixelCache::new(&dataset, resize(), usize::MAX));
-    let tight = PixelCache::new(&dataset, resize(), 2 * image + 5);
+    let (image, roomy) =
+        (SIZE * SIZE * 3, PixelCache::new(&dataset, resize(), StoredPixels::Resized, usize::MAX));
+    let tight = PixelCache::new(&dataset, resize(), StoredPixels::Resized, 2 * image + 5);
     for _ in 0..2 {
         for index in 0..6 {
             assert_eq!(tight.get(index).unwrap(), roomy.get(index).unwrap());

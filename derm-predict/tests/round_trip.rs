@@ -9,7 +9,8 @@ use burn::tensor::Device;
 use derm_calibration::Tier;
 use derm_core::Taps;
 use derm_data::{
-    Answers, Batch, ImageSource, Orientation, Questionnaire, Samples, SyntheticConfig, UnreadablePolicy,
+    Answers, Batch, ImageSource, Questionnaire, Samples, StoredPixels, SyntheticConfig, TestView,
+    UnreadablePolicy,
 };
 use derm_predict::Predictor;
 use tiny_bundle::{CLASSES, PNG, Tiny};
@@ -37,14 +38,16 @@ fn logits_are_the_same(questionnaire: bool) {
     assert_eq!(predictor.calibration(), &tiny.calibration);
 
     let mut dataset = dataset();
-    let cache = dataset.load_pixels(tiny.config.resize, UnreadablePolicy::Fail, 1 << 24).unwrap();
+    let cache = dataset
+        .load_pixels(tiny.config.resize, StoredPixels::Resized, UnreadablePolicy::Fail, 1 << 24)
+        .unwrap();
     let use_answers = if questionnaire { Questionnaire::Encode } else { Questionnaire::Ignore };
     let samples = Samples::new(&dataset, Arc::new(cache), tiny.config.normalization, use_answers).unwrap();
     // bit by bit the folded form of the model that was written, and the model itself but for rounding
     let served = tiny.model.clone().fold_batch_norm();
     let mut different = Vec::new();
     for (index, record) in dataset.records().iter().enumerate().take(12) {
-        let batch = samples.batch(&[index], |_| Orientation::UPRIGHT).unwrap();
+        let batch = samples.batch(&[index], TestView::Identity).unwrap();
         let batch = Batch::to_device(batch, &device).unwrap();
         let exact = served.forward(batch.images.clone(), batch.answers.clone(), &Taps::none()).logits;
         let exact: Vec<u64> = exact.into_data().iter::<f64>().map(f64::to_bits).collect();

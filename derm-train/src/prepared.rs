@@ -3,7 +3,7 @@ use std::sync::Arc;
 use derm_core::{Normalization, SplitRole};
 use derm_data::{
     Dataset, FeatureSchema, LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
-    SampleOrder, Sampler, Samples, Split, readers::ham10000,
+    SampleOrder, Sampler, Samples, Split, StoredPixels, readers::ham10000,
 };
 
 use crate::progress::Progress;
@@ -49,7 +49,10 @@ impl Prepared {
         // The whole image is shown to the network, squashed to a square: lesions reach to the border.
         let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;
         let budget = section.cache_mib.saturating_mul(1 << 20);
-        let cache = Arc::new(dataset.load_pixels(resize, section.unreadable, budget)?);
+        // Crops are cut from the picture itself, not from what was shrunk to the network's size.
+        let crops = recipe.training.augmentation.random_resized_crop.probability > 0.0;
+        let stored = if crops { StoredPixels::Decoded } else { StoredPixels::Resized };
+        let cache = Arc::new(dataset.load_pixels(resize, stored, section.unreadable, budget)?);
         let split = Split::stratified(&dataset, &section.split)?;
         recipe.evaluation.check_bins(split.indices(&dataset, SplitRole::Validation)?.len())?;
         dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
@@ -102,7 +105,7 @@ impl Prepared {
         (self.samples.answer_width() > 0).then(|| self.samples.answer_width())
     }
 
-    /// The pixels of every record at the network's size.
+    /// The pixels of every record, as the cache stores them.
     pub fn pixels(&self) -> &PixelCache {
         &self.cache
     }

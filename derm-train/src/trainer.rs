@@ -6,7 +6,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use derm_backbones::Classifier;
 use derm_core::{Backbone, Logits, atomic};
-use derm_data::{Batch, Loader};
+use derm_data::Loader;
 use derm_metrics::{ClassSet, NLL_CLIP, accuracy, balanced_accuracy, nll};
 use ndarray::Array2;
 
@@ -95,8 +95,8 @@ impl Trainer<'_> {
             let label = format!("{} {}/{}", self.label, state.epoch + 1, self.recipe.epochs);
             let bar = self.progress.bar(&label, steps_per_epoch, state.batches_done);
             let mut clock = Instant::now();
-            for batch in train.resume(state.epoch as u64, state.batches_done) {
-                let batch = Batch::to_device(batch?, &device)?;
+            for batch in train.device_batches(state.epoch as u64, state.batches_done, &device, AHEAD) {
+                let batch = batch?;
                 device.seed(derive(self.seed, Purpose::Step, state.step as u64));
                 let progress = state.step as f64 / schedule.total_steps as f64;
                 let loss = objective.loss(&model, &batch, progress);
@@ -205,6 +205,9 @@ impl Trainer<'_> {
         })?)
     }
 }
+
+/// Batches that wait on the device.
+const AHEAD: usize = 1;
 
 /// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
 fn save<M: Module>(
