@@ -235,3 +235,44 @@ fn a_soft_label_that_is_none_and_a_shared_lesion_are_refused() {
     let groups: BTreeSet<&str> = whole.records().iter().map(Record::group).collect();
     assert!(groups.len() > 1);
 }
+
+#[test]
+fn what_is_prepared_ahead_is_bounded_by_the_prefetch_depth() {
+    const BATCH: usize = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let whole = dataset();
+    let mut records = whole.records().to_vec();
+    records.truncate(60);
+    for (number, record) in records.iter_mut().enumerate() {
+        let ImageSource::Rgb(pixels) = &record.image else { unreachable!("drawn pictures are in memory") };
+        let path = folder.path().join(format!("{number}.png"));
+        let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+        image::save_buffer(&path, pixels.as_bytes(), width, height, image::ColorType::Rgb8).unwrap();
+        record.image = ImageSource::File(path);
+    }
+    let (labels, schema) = (whole.labels().clone(), whole.schema().clone());
+    let dataset = Dataset::new("files", labels, records, schema, Vec::new()).unwrap();
+    let resize = Resize::new(SIZE, ResizeRule::Squash, Interpolation::Bilinear).unwrap();
+    for (workers, prefetch) in [(1, 1), (3, 2)] {
+        let cache = Arc::new(derm_data::PixelCache::new(&dataset, resize, StoredPixels::Resized, usize::MAX));
+        let samples =
+            Samples::new(&dataset, Arc::clone(&cache), Normalization::IMAGENET, Questionnaire::Ignore)
+                .unwrap();
+        let indices: Vec<usize> = (0..60).collect();
+        let classes = dataset.classes(&indices).unwrap();
+        let sampler = Sampler::new(indices, &classes, SampleOrder::Sequential, 0).unwrap();
+        let config = LoaderConfig { batch_size: BATCH, workers, prefetch, last_batch: LastBatch::Keep };
+        let mut epoch = Loader::new(samples, sampler, None, config).unwrap().epoch(0);
+        epoch.next().unwrap().unwrap();
+        // Long enough for a loader without bounds to decode all sixty.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let decoded = cache.bytes() / (3 * SIZE * SIZE);
+        let bound = BATCH * (1 + workers * (prefetch + 1));
+        assert!(
+            (BATCH..=bound).contains(&decoded),
+            "{decoded} pictures, {workers} workers, {prefetch} ahead"
+        );
+        assert_eq!(epoch.count(), 29);
+        assert_eq!(cache.bytes(), 60 * 3 * SIZE * SIZE);
+    }
+}

@@ -187,3 +187,55 @@ proptest! {
         prop_assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-5, "mean {mean}, variance {variance}");
     }
 }
+
+/// The class shares of a sampler's draws, over many epochs.
+fn shares(counts: &[usize], order: SampleOrder) -> Vec<f64> {
+    const EPOCHS: u64 = 400;
+    let classes: Vec<ClassIndex> = counts
+        .iter()
+        .enumerate()
+        .flat_map(|(class, &count)| std::iter::repeat_n(ClassIndex::new(class), count))
+        .collect();
+    let sampler = Sampler::new((0..classes.len()).collect(), &classes, order, 5).unwrap();
+    let mut drawn = vec![0usize; counts.len()];
+    for epoch in 0..EPOCHS {
+        let order = sampler.epoch(epoch);
+        assert_eq!(order.len(), classes.len());
+        for index in order {
+            drawn[classes[index].get()] += 1;
+        }
+    }
+    drawn.into_iter().map(|count| count as f64 / (EPOCHS as usize * classes.len()) as f64).collect()
+}
+
+#[test]
+fn balanced_orders_draw_classes_in_their_stated_shares() {
+    // Systematic rounding keeps an epoch within one draw of its share; over 400 epochs the mean is within 0.1 draws.
+    const TOLERANCE: f64 = 0.1 / 113.0;
+    let counts = [100, 9, 4];
+    let stated = |weights: [f64; 3]| {
+        let total: f64 = weights.iter().sum();
+        weights.map(|weight| weight / total)
+    };
+    let effective = |count: f64, beta: f64| (1.0 - beta) * count / (1.0 - beta.powf(count));
+    for (order, expected) in [
+        (SampleOrder::ClassBalanced, stated([1.0, 1.0, 1.0])),
+        (SampleOrder::SquareRootBalanced, stated([10.0, 3.0, 2.0])),
+        (SampleOrder::EffectiveNumber { beta: 0.0 }, stated([100.0, 9.0, 4.0])),
+        (
+            SampleOrder::EffectiveNumber { beta: 0.9 },
+            stated([effective(100.0, 0.9), effective(9.0, 0.9), effective(4.0, 0.9)]),
+        ),
+        // As β approaches 1, every class the same.
+        (SampleOrder::EffectiveNumber { beta: 1.0 - 1e-12 }, stated([1.0, 1.0, 1.0])),
+    ] {
+        for (got, expected) in shares(&counts, order).into_iter().zip(expected) {
+            assert!((got - expected).abs() < TOLERANCE, "{order:?}: {got} instead of {expected}");
+        }
+    }
+    let one = [ClassIndex::new(0)];
+    for beta in [-0.1, 1.0, f64::NAN] {
+        let error = Sampler::new(vec![0], &one, SampleOrder::EffectiveNumber { beta }, 0).unwrap_err();
+        assert!(matches!(error, Error::Setting { name: "beta", .. }), "{error}");
+    }
+}
