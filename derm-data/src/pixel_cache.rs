@@ -115,7 +115,7 @@ impl PixelCache {
         let pixels = self.get(index)?;
         match self.stored {
             StoredPixels::Resized => Ok(()),
-            StoredPixels::Decoded => self.named(index, self.resize.check(&pixels)),
+            StoredPixels::Decoded => self.named(index, Resize::check(&pixels)),
         }
     }
 

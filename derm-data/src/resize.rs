@@ -203,7 +203,7 @@ impl Resize {
     }
 
     /// Whether a picture's sides are near enough to each other.
-    pub(crate) fn check(&self, pixels: &RgbPixels) -> Result<(), Error> {
+    pub(crate) fn check(pixels: &RgbPixels) -> Result<(), Error> {
         let (width, height) = (pixels.width(), pixels.height());
         if width.max(height) / width.min(height) > Self::MAX_ASPECT {
             let reason = "its sides differ by more than 100 to 1".to_owned();
@@ -222,7 +222,7 @@ impl Resize {
     ) -> Result<(), Error> {
         let (width, height) = (pixels.width(), pixels.height());
         let failed = |reason: String| Error::Resize { width, height, reason };
-        self.check(pixels)?;
+        Self::check(pixels)?;
         if window == Window::whole(pixels) && (width, height) == (wide, high) {
             target.copy_from(pixels);
             return Ok(());

@@ -16,15 +16,15 @@ use crate::portable_rng::{PortableRng, Purpose};
 /// | order | share of class c |
 /// |---|---|
 /// | `class_balanced` | the same for every class |
-/// | `square_root_balanced` | ∝ √n_c |
-/// | `effective_number` | ∝ n_c / E(n_c) with E(n) = (1 − βⁿ) / (1 − β), the effective number of samples |
+/// | `square_root_balanced` | `∝ √n_c` |
+/// | `effective_number` | `∝ n_c / E(n_c)` with the effective number of samples `E(n) = (1 − βⁿ) / (1 − β)` |
 ///
 /// Only classes that have records count. A class's draws are its share of all draws, rounded up or down so that the
 /// expectation over epochs is the share. Within a class all records are drawn before one is drawn again.
 ///
 /// # Source
 /// Square root: Mahajan et al., Exploring the limits of weakly supervised pretraining, ECCV 2018. Effective number: Cui
-/// et al., Class-balanced loss based on effective number of samples, CVPR 2019 (their weight 1 / E(n_c) a sample).
+/// et al., Class-balanced loss based on effective number of samples, CVPR 2019 (their weight `1 / E(n_c)` a sample).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SampleOrder {
