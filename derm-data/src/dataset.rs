@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answers, Error, FeatureSchema, ImageSource, PixelCache, Record, Resize, StoredPixels, decode_file,
+    Answers, Error, FeatureSchema, ImageSource, LeakReport, PixelCache, Record, Resize, StoredPixels,
+    decode_file,
 };
 
 /// A record that was left out, and why.
@@ -170,15 +171,16 @@ impl Dataset {
         indices.iter().map(|&index| self.record(index).map(|record| record.class)).collect()
     }
 
-    /// Fits the scaling of the numeric features on the records at `indices`: the training records, never others.
+    /// Fits the scaling of the numeric features on the records at `indices`: the training records, never others. Comes
+    /// with a report on what the missing answers of these records tell of their class.
     ///
     /// # Errors
-    /// [`Error::RecordOutOfRange`], or as [`FeatureSchema::fit_scaling`].
-    pub fn fit_schema(&mut self, indices: &[usize]) -> Result<(), Error> {
+    /// [`Error::RecordOutOfRange`], [`Error::EmptyDataset`] for no indices, or as [`FeatureSchema::fit_scaling`].
+    pub fn fit_schema(&mut self, indices: &[usize]) -> Result<LeakReport, Error> {
         let answers: Result<Vec<&Answers>, Error> =
             indices.iter().map(|&index| self.record(index).map(|record| &record.answers)).collect();
         self.schema = self.schema.fit_scaling(&answers?)?;
-        Ok(())
+        LeakReport::of(self, indices)
     }
 
     /// Decodes and resizes every image, on all cores, before anything else happens: a run then fails at its start,

@@ -15,6 +15,15 @@ pub enum Error {
     /// Targets cannot go to a device.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A metric cannot be taken.
+    #[error(transparent)]
+    Metrics(#[from] derm_metrics::Error),
+    /// A score that a caller's function gave is NaN or infinite.
+    #[error("a score is {value}: expected a finite number")]
+    Score {
+        /// The score.
+        value: f64,
+    },
     /// A setting is outside its range.
     #[error("`{name}` is {value}: expected {expected}")]
     Setting {

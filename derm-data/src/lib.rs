@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answer_dropout;
 mod augment;
 mod batch;
 mod batch_mix;
@@ -8,9 +9,11 @@ mod dataset;
 mod decode;
 mod device_batches;
 mod error;
+mod leak_report;
 mod loader;
 mod near_duplicates;
 mod normalize;
+mod permutation_importance;
 mod pixel_cache;
 mod pixel_ops;
 mod pixels;
@@ -25,6 +28,7 @@ mod split;
 mod synthetic;
 mod tta;
 
+pub use answer_dropout::{AnswerDropoutConfig, AnswerDropoutLevel, AnswerDropoutSweep};
 pub use augment::{
     Augmentation, Blur, ColourJitter, CutOut, Drawn, Hair, Orientation, RandAugment, RandomResizedCrop,
     Rotation, Scratch, Vignette,
@@ -36,11 +40,15 @@ pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use decode::{decode_bytes, decode_file};
 pub use device_batches::DeviceBatches;
 pub use error::Error;
+pub use leak_report::{EmptyBlock, LeakReport, LeakVerdict, MissingShare, MissingnessPrediction};
 pub use loader::{EpochBatches, LastBatch, Loader, LoaderConfig};
 pub use near_duplicates::{
     Crossing, CrossingSide, NearDuplicate, NearDuplicateConfig, NearDuplicateReport, NearDuplicates,
 };
 pub use normalize::Normalizer;
+pub use permutation_importance::{
+    Importance, PermutationImportance, PermutationImportanceConfig, PermutationUnit,
+};
 pub use pixel_cache::{PixelCache, StoredPixels};
 pub use pixels::RgbPixels;
 pub use readers::{ImagePolicy, ReadPolicy};

@@ -25,6 +25,12 @@ pub(crate) enum Purpose {
     Order = 8,
     /// The augmentation of one record in one epoch.
     Augment = 9,
+    /// Which answers a sweep takes away.
+    AnswerDropout = 40,
+    /// Permutations of answers between groups.
+    PermutationImportance = 41,
+    /// The folds of a leak report.
+    LeakFolds = 42,
     /// The random resized crop of one record in one epoch, and so on for the next ones.
     RandomResizedCrop = 101,
     /// Rotation.

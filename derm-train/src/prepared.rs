@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use derm_core::{Normalization, SplitRole};
 use derm_data::{
-    Dataset, FeatureSchema, LastBatch, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
-    SampleOrder, Sampler, Samples, Split, StoredPixels, readers::ham10000,
+    Dataset, FeatureSchema, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Resize,
+    ResizeRule, SampleOrder, Sampler, Samples, Split, StoredPixels, readers::ham10000,
 };
 
 use crate::progress::Progress;
@@ -15,6 +15,8 @@ use crate::{DatasetSource, Error, Recipe};
 pub struct Prepared {
     /// The records. Its schema is scaled to the training rows.
     pub dataset: Dataset,
+    /// What the missing answers of the training rows tell of their class.
+    pub leak_report: LeakReport,
     /// Who is in which role.
     pub split: Split,
     /// How an image is brought to the network.
@@ -55,7 +57,7 @@ impl Prepared {
         let cache = Arc::new(dataset.load_pixels(resize, stored, section.unreadable, budget)?);
         let split = Split::stratified(&dataset, &section.split)?;
         recipe.evaluation.check_bins(split.indices(&dataset, SplitRole::Validation)?.len())?;
-        dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
+        let leak_report = dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
         let questionnaire =
             if recipe.model.use_answers { Questionnaire::Encode } else { Questionnaire::Ignore };
         let normalization = recipe.model.image_norm.normalization();
@@ -66,8 +68,12 @@ impl Prepared {
             prefetch: section.prefetch,
             last_batch: LastBatch::Keep,
         };
-        let prepared = Self { dataset, split, resize, normalization, samples, cache, config };
+        let prepared = Self { dataset, leak_report, split, resize, normalization, samples, cache, config };
         progress.line(&prepared.summary()?);
+        if recipe.model.use_answers {
+            let warning = if prepared.leak_report.leaks() { "warning: " } else { "" };
+            progress.line(&format!("{warning}{}", prepared.leak_report.summary()));
+        }
         Ok(prepared)
     }
 

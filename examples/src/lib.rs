@@ -1,7 +1,9 @@
 //! What the example programs share: the device, and how a program ends.
 
+pub mod answers_network;
 pub mod baselines;
 pub mod own_network;
+pub mod questionnaire_only;
 pub mod quickstart;
 
 /// The programs of the workspace's README compile.
