@@ -94,14 +94,16 @@ pub enum LeakVerdict {
 /// groups are left out.
 ///
 /// **Rule.** It leaks where the lower end of the 95 % interval of the out-of-fold balanced accuracy is above chance. The
-/// interval is `BA ± 1.96 √(Σ_c p_c (1 − p_c) / (n_c + 2)) / C` with `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where n_c
-/// counts groups, not records: a lesion with five images weighs as one. With many records a leak too small to matter is
-/// found too; `balanced_accuracy` and `auroc` tell its size.
+/// interval is `BA ± 1.96 √((1 + k / (k − 1)) Σ_c p_c (1 − p_c) / (n_c + 2)) / C` with `k = 5` folds, C classes and
+/// `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where n_c counts groups, not records: a lesion with five images weighs as
+/// one. With many records a
+/// leak too small to matter is found too; `balanced_accuracy` and `auroc` tell its size.
 ///
 /// # Source
 /// Manning, Raghavan, Schütze, Introduction to Information Retrieval (2008), section 13.3 (Bernoulli naive Bayes); the
 /// variance with one success and one failure added to each class is that of Agresti and Caffo, The American Statistician
-/// 54 (2000), the centre is not moved.
+/// 54 (2000), the centre is not moved; the factor 1 + k / (k − 1) for folds that share their training records is that of
+/// Nadeau and Bengio, Machine Learning 52 (2003).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeakReport {
     /// Name of the schema.
@@ -117,7 +119,6 @@ pub struct LeakReport {
     /// Each block.
     pub blocks: Vec<EmptyBlock>,
     /// What follows.
-    #[serde(flatten)]
     pub verdict: LeakVerdict,
 }
 
@@ -286,7 +287,10 @@ fn judge(
         p * (1.0 - p) / (n + 2.0)
     };
     let num_judged = judged.len() as f64;
-    let spread = NORMAL_QUANTILE * (0..judged.len()).map(variance).sum::<f64>().sqrt() / num_judged;
+    let variance = (0..judged.len()).map(variance).sum::<f64>() / (num_judged * num_judged);
+    // The folds' models share most of their training records, so that their errors go together.
+    let shared_training = 1.0 + FOLDS as f64 / (FOLDS as f64 - 1.0);
+    let spread = NORMAL_QUANTILE * (variance * shared_training).sqrt();
     let (low, high) = ((balanced_accuracy - spread).max(0.0), (balanced_accuracy + spread).min(1.0));
     let chance = 1.0 / num_judged;
     let leaks = low > chance;

@@ -9,8 +9,8 @@ use burn::tensor::Device;
 use derm_backbones::QuestionnaireEncoderConfig;
 use derm_core::{Criterion as _, FileError, LabelMap, Probabilities, SplitRole, Targets, ValueError};
 use derm_data::{
-    AnswerDropoutConfig, AnswerDropoutSweep, Answers, Dataset, FeatureSchema, FoldConfig, Folds, ImageSource, LeakReport, Record,
-    PermutationImportanceConfig, PermutationUnit, Split, SplitConfig, SplitFractions,
+    AnswerDropoutConfig, AnswerDropoutSweep, Answers, Dataset, FeatureSchema, FoldConfig, Folds, ImageSource,
+    LeakReport, PermutationImportanceConfig, PermutationUnit, Record, Split, SplitConfig, SplitFractions,
 };
 use derm_losses::{CrossEntropyLossConfig, WeightNormalization, WeightScheme, ZeroCounts, class_weights};
 use derm_metrics::{ClassSet, Interval, Metric, Resamples, accuracy, bootstrap, wilson};
@@ -106,9 +106,11 @@ impl Fitted {
             let weights = class_weights(&counts, scheme, normalization, ZeroCounts::Refuse)?;
             Ok::<_, Error>(weights.into_iter().map(|weight| weight as f32).collect())
         });
-        let criterion =
-            CrossEntropyLossConfig { class_weights: weights.transpose()?, ..CrossEntropyLossConfig::default() }
-                .init(num_classes, &training_device)?;
+        let criterion = CrossEntropyLossConfig {
+            class_weights: weights.transpose()?,
+            ..CrossEntropyLossConfig::default()
+        }
+        .init(num_classes, &training_device)?;
         let mut optimizer =
             ModuleOptimizer::from(AdamWConfig::new().with_weight_decay(options.weight_decay).build());
 
@@ -155,7 +157,10 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
 }
 
 fn answers<'a>(dataset: &'a Dataset, indices: &[usize]) -> Result<Vec<&'a Answers>, Error> {
-    Ok(indices.iter().map(|&index| Ok(&dataset.record(index)?.answers)).collect::<Result<_, derm_data::Error>>()?)
+    Ok(indices
+        .iter()
+        .map(|&index| Ok(&dataset.record(index)?.answers))
+        .collect::<Result<_, derm_data::Error>>()?)
 }
 
 /// Encoded answers [N, Q].
@@ -384,7 +389,8 @@ pub fn study_split(
         ("balanced accuracy", Metric::BalancedAccuracy { classes: ClassSet::Present }),
         ("accuracy", Metric::Accuracy),
     ];
-    let estimates = bootstrap(&probabilities, &targets, &metrics.map(|(_, metric)| metric), &resamples, ALPHA)?;
+    let estimates =
+        bootstrap(&probabilities, &targets, &metrics.map(|(_, metric)| metric), &resamples, ALPHA)?;
     let metrics = metrics
         .iter()
         .zip(estimates)
@@ -401,7 +407,8 @@ impl fmt::Display for SplitStudy {
         writeln!(f, "split {split_hash}\ntest: {records} records of {lesions} lesions")?;
         for (name, value, interval) in metrics {
             let value = value.map_or("undefined".to_owned(), |value| format!("{value:.3}"));
-            let interval = interval.as_ref().map_or(String::new(), |i| format!(" [{:.3}, {:.3}]", i.low, i.high));
+            let interval =
+                interval.as_ref().map_or(String::new(), |i| format!(" [{:.3}, {:.3}]", i.low, i.high));
             writeln!(f, "{name}: {value}{interval}")?;
         }
         write!(f, "\n{leak_report}")
