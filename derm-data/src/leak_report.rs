@@ -95,7 +95,7 @@ pub enum LeakVerdict {
 ///
 /// **Rule.** It leaks where the lower end of the 95 % interval of the out-of-fold balanced accuracy is above chance. The
 /// interval is `BA ± 1.96 √((1 + k / (k − 1)) Σ_c p_c (1 − p_c) / (n_c + 2)) / C` with `k = 5` folds, C classes and
-/// `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where n_c counts groups, not records: a lesion with five images weighs as
+/// `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where `n_c` counts groups, not records: a lesion with five images weighs as
 /// one. With many records a
 /// leak too small to matter is found too; `balanced_accuracy` and `auroc` tell its size.
 ///
@@ -173,7 +173,7 @@ impl LeakReport {
 
         let groups: Vec<&str> = records.iter().map(|record| record.group()).collect();
         let rows = missing.iter().map(|row| may_be_missing.iter().map(|&feature| row[feature]).collect());
-        let verdict = judge(&indicators(rows.collect()), &classes, &groups, num_classes)?;
+        let verdict = judge(&indicators(&rows.collect::<Vec<_>>()), &classes, &groups, num_classes)?;
         Ok(Self {
             schema: schema.name().to_owned(),
             classes: dataset.labels().names().to_vec(),
@@ -216,14 +216,15 @@ impl LeakReport {
             .map(|block| block.block.as_str())
             .collect();
         if !marked.is_empty() {
-            line += &format!("; blocks that the schema marks as leaking: {}", marked.join(", "));
+            line.push_str("; blocks that the schema marks as leaking: ");
+            line.push_str(&marked.join(", "));
         }
         line
     }
 }
 
 /// The rows without indicators that never change and without those that repeat another.
-fn indicators(rows: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
+fn indicators(rows: &[Vec<bool>]) -> Vec<Vec<bool>> {
     let width = rows.first().map_or(0, Vec::len);
     let mut columns: BTreeSet<Vec<bool>> = BTreeSet::new();
     for feature in 0..width {
