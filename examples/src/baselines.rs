@@ -4,17 +4,18 @@
 //! All three weigh classes by the inverse of their frequency and choose what there is to choose by the balanced
 //! accuracy on the validation split, so that balanced accuracy on the test split shows them at their best.
 
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{QuestionnaireEncoder, QuestionnaireEncoderConfig};
+use burn::tensor::Device;
+use derm_backbones::QuestionnaireEncoderConfig;
 use derm_core::{Criterion as _, Logits, Probabilities, SplitRole, Targets, ValueError};
 use derm_data::ColourHistogram;
 use derm_losses::{CrossEntropyLossConfig, WeightNormalization, WeightScheme, ZeroCounts, class_weights};
 use derm_metrics::{ClassSet, balanced_accuracy};
 use derm_train::{Error, Prepared};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
+
+use crate::answers_network::{AnswersNetwork, tensor};
 
 /// L2 penalties from which [`SoftmaxRegression::select`] chooses: none to speak of, up to one that leaves little.
 pub const PENALTIES: [f64; 6] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0];
@@ -216,14 +217,10 @@ fn curvature(inputs: &Array2<f64>, row_weights: &Array1<f64>) -> f64 {
     0.5 * 1.05 * eigenvalue
 }
 
-/// A network of the answers alone: the questionnaire encoder that the image networks have, and a head.
-#[derive(Module, Debug)]
-struct AnswersNetwork {
-    encoder: QuestionnaireEncoder,
-    head: Linear,
-}
+/// Trains a network of the answers alone.
+struct AnswersTraining;
 
-impl AnswersNetwork {
+impl AnswersTraining {
     const STEPS: usize = 300;
     const STEPS_BETWEEN_VALIDATIONS: usize = 10;
     const LEARNING_RATE: f64 = 3e-3;
@@ -243,9 +240,9 @@ impl AnswersNetwork {
         let inputs = train.values.ncols();
         let config =
             QuestionnaireEncoderConfig { dropout: Self::DROPOUT, ..QuestionnaireEncoderConfig::new(inputs) };
-        let encoder = config.init(&training_device)?;
-        let head = LinearConfig::new(encoder.embedding(), num_classes).init(&training_device);
-        let mut network = Self { encoder, head };
+        let mut network = AnswersNetwork::init(&config, num_classes, &training_device)?;
+        let [train_rows, validation_rows, test_rows] =
+            [train, validation, test].map(|rows| rows.values.mapv(|value| value as f32));
 
         let mut counts = vec![0; num_classes];
         for &target in &train.targets {
@@ -263,7 +260,7 @@ impl AnswersNetwork {
         }
         .init(num_classes, &training_device)?;
         let targets = Targets::from_indices(&train.targets, num_classes, &training_device)?;
-        let answers = tensor(&train.values, &training_device);
+        let answers = tensor(&train_rows, &training_device);
         let mut optimizer =
             ModuleOptimizer::from(AdamWConfig::new().with_weight_decay(Self::WEIGHT_DECAY).build());
 
@@ -275,37 +272,18 @@ impl AnswersNetwork {
             if step.is_multiple_of(Self::STEPS_BETWEEN_VALIDATIONS) {
                 let still = network.valid();
                 let value = balanced_accuracy(
-                    &still.probabilities(&validation.values, device)?,
+                    &still.probabilities(&validation_rows, device)?,
                     &validation.targets,
                     ClassSet::Present,
                 )?;
                 if best.as_ref().is_none_or(|(before, _)| value > *before) {
-                    best = Some((value, still.probabilities(&test.values, device)?));
+                    best = Some((value, still.probabilities(&test_rows, device)?));
                 }
             }
         }
         best.map(|(_, probabilities)| probabilities)
             .ok_or_else(|| ValueError::Empty { argument: "steps" }.into())
     }
-
-    fn forward(&self, answers: Tensor<2>) -> Tensor<2> {
-        self.head.forward(self.encoder.forward(answers))
-    }
-
-    fn probabilities(&self, values: &Array2<f64>, device: &Device) -> Result<Probabilities, Error> {
-        let logits = self.forward(tensor(values, &device.clone().without_autodiff()));
-        let shape = logits.dims();
-        let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
-        let (got, expected) = (values.len(), shape[0] * shape[1]);
-        let values = Array2::from_shape_vec((shape[0], shape[1]), values)
-            .map_err(|_| ValueError::Length { argument: "logits", got, expected })?;
-        Ok(Logits::new(values)?.softmax())
-    }
-}
-
-fn tensor(values: &Array2<f64>, device: &Device) -> Tensor<2> {
-    let numbers: Vec<f32> = values.iter().map(|&value| value as f32).collect();
-    Tensor::from_data(TensorData::new(numbers, [values.nrows(), values.ncols()]), device)
 }
 
 /// The test probabilities of the three baselines, rows in the split's order.
@@ -329,7 +307,7 @@ impl Baselines {
         let [train, validation, test] = of_roles(prepared, Rows::answers)?;
         let linear = SoftmaxRegression::select(&train, &validation, num_classes)?;
         let network =
-            AnswersNetwork::test_probabilities([&train, &validation, &test], num_classes, seed, device)?;
+            AnswersTraining::test_probabilities([&train, &validation, &test], num_classes, seed, device)?;
         let [train, validation, of_test] = of_roles(prepared, Rows::colours)?;
         let colours = SoftmaxRegression::select(&train, &validation, num_classes)?;
         Ok(Self {

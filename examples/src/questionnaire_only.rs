@@ -7,7 +7,9 @@ use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use derm_backbones::QuestionnaireEncoderConfig;
-use derm_core::{Criterion as _, FileError, LabelMap, Probabilities, SplitRole, Targets, ValueError};
+use derm_core::{
+    ClassIndex, Criterion as _, FileError, LabelMap, Probabilities, SplitRole, Targets, ValueError,
+};
 use derm_data::{
     AnswerDropoutConfig, AnswerDropoutSweep, Answers, Dataset, FeatureSchema, FoldConfig, Folds, ImageSource,
     LeakReport, PermutationImportanceConfig, PermutationUnit, Record, Split, SplitConfig, SplitFractions,
@@ -89,7 +91,7 @@ impl Fitted {
         let leak_report = dataset.fit_schema(indices)?;
         let schema = dataset.schema().clone();
         let num_classes = dataset.labels().num_classes();
-        let targets: Vec<usize> = dataset.classes(indices)?.into_iter().map(|class| class.get()).collect();
+        let targets: Vec<usize> = dataset.classes(indices)?.into_iter().map(ClassIndex::get).collect();
         let rows = encode(&schema, &answers(&dataset, indices)?)?;
 
         let training_device = device.clone().without_autodiff().autodiff();
@@ -308,7 +310,7 @@ fn importances(
     let mut pooled: Vec<(String, Vec<f64>)> = Vec::new();
     for (model, test) in &full.fitted {
         let rows = encode(&model.schema, &answers(dataset, test)?)?;
-        let targets: Vec<usize> = dataset.classes(test)?.into_iter().map(|class| class.get()).collect();
+        let targets: Vec<usize> = dataset.classes(test)?.into_iter().map(ClassIndex::get).collect();
         let groups: Vec<&str> = test.iter().map(|&index| dataset.records()[index].group()).collect();
         let measured = config.measure(&model.schema, &rows, &groups, |rows| {
             Ok::<f64, Error>(accuracy(&model.probabilities(rows)?, &targets)?)
@@ -382,7 +384,7 @@ pub fn study_split(
     let model = Fitted::train(dataset, &split.indices(dataset, SplitRole::Train)?, options, device)?;
     let test = split.indices(dataset, SplitRole::Test)?;
     let probabilities = model.predict(&answers(dataset, &test)?)?;
-    let targets: Vec<usize> = dataset.classes(&test)?.into_iter().map(|class| class.get()).collect();
+    let targets: Vec<usize> = dataset.classes(&test)?.into_iter().map(ClassIndex::get).collect();
     let groups: Vec<&str> = test.iter().map(|&index| dataset.records()[index].group()).collect();
     let resamples = Resamples::groups(&groups, REPLICATES, options.seed)?;
     let metrics = [
