@@ -348,6 +348,42 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A link in a dataset's folder leads out of it.
+    #[error("{} leads to {}, out of {}", path.display(), target.display(), root.display())]
+    OutsideRoot {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// The dataset's folder.
+        root: PathBuf,
+    },
+    /// A label mapping contradicts itself.
+    #[error("label mapping `{mapping}`: {reason}")]
+    Mapping {
+        /// The mapping.
+        mapping: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no ready label mapping of that name.
+    #[error("unknown label mapping `{name}`; ready are {known:?}")]
+    UnknownMapping {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A dataset has a label that a mapping does not know.
+    #[error("label mapping `{mapping}` does not know the label {label:?} of dataset `{dataset}`")]
+    UnmappedLabel {
+        /// The mapping.
+        mapping: String,
+        /// The dataset.
+        dataset: String,
+        /// The label.
+        label: String,
+    },
     /// A loader's thread ended without a word.
     #[error("a loader thread stopped before batch {batch}")]
     WorkerLost {

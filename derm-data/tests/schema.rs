@@ -39,7 +39,8 @@ fn several() -> Feature {
 }
 
 /// Questions and columns of each ready questionnaire, as the README states them.
-const READY: [(&str, usize, usize); 7] = [
+const READY: [(&str, usize, usize); 8] = [
+    ("derm7pt", 10, 52),
     ("ham10000", 3, 20),
     ("isic", 3, 15),
     ("pad_ufes_20", 21, 87),

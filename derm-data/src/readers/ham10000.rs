@@ -10,9 +10,8 @@ use derm_core::LabelMap;
 
 use super::ReadPolicy;
 use super::image_index::ImageIndex;
-use super::intake::{Intake, subgroups};
-use super::table::Table;
-use crate::synthetic::age_band;
+use super::intake::{Intake, answer_subgroups, of_lesion};
+use super::table::{Table, first_file};
 use crate::{Dataset, Error, Record, schema};
 
 /// The seven diagnoses in alphabetical order, which is also the order of `DermaMNIST`.
@@ -25,6 +24,8 @@ pub const METADATA: &str = "HAM10000_metadata.csv";
 const IMAGE_FOLDERS: [&str; 4] = ["images", "HAM10000_images_part_1", "HAM10000_images_part_2", ""];
 
 const COLUMNS: [&str; 7] = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"];
+
+const QUESTIONS: [&str; 3] = ["age", "sex", "localization"];
 
 /// Reads `HAM10000_metadata.csv` (or `HAM10000_metadata`, as it is published) and finds the images in `images/`, in
 /// the two published part folders or beside the metadata.
@@ -39,29 +40,18 @@ const COLUMNS: [&str; 7] = ["lesion_id", "image_id", "dx", "dx_type", "age", "se
 /// tolerates is left out and named in [`Dataset::skipped`].
 pub fn read(root: impl AsRef<Path>, policy: ReadPolicy) -> Result<Dataset, Error> {
     let root = root.as_ref();
-    let metadata = match root.join(METADATA) {
-        path if path.exists() => path,
-        path => Some(root.join("HAM10000_metadata")).filter(|bare| bare.exists()).unwrap_or(path),
-    };
-    let table = Table::read(&metadata, &COLUMNS)?;
+    let table = Table::read(&first_file(root, &[METADATA, "HAM10000_metadata"]), &COLUMNS)?;
     let images = ImageIndex::find(root, &IMAGE_FOLDERS, policy.images)?;
     let mut intake = Intake::new("HAM10000", LabelMap::new(LABELS)?, schema::ham10000()?, policy);
     intake.read_rows(&table, "image_id", |intake, row| {
         let id = row.filled("image_id", "an image's name")?;
         let lesion = row.filled("lesion_id", "a lesion's name")?;
         let class = intake.class(row, "dx")?;
-        let answers =
-            intake.answers(row, &[("age", "age"), ("sex", "sex"), ("localization", "localization")])?;
-        let known = |name: &str| answers.get(name).map_or("", String::as_str);
-        let band = known("age").parse().map_or("", age_band);
-        let subgroups = subgroups(&[
-            ("sex", known("sex")),
-            ("localization", known("localization")),
-            ("age_band", band),
-            ("dx_type", row.cell("dx_type")),
-        ]);
-        let record = Record::new(id, images.named(row, id)?, class);
-        Ok(Record { lesion: lesion.to_owned(), case: lesion.to_owned(), answers, subgroups, ..record }.into())
+        let answers = intake.answers(row, &QUESTIONS.map(|question| (question, question)))?;
+        let mut subgroups = answer_subgroups(&answers, QUESTIONS[0], &QUESTIONS[1..]);
+        subgroups.extend(super::intake::subgroups(&[("dx_type", row.cell("dx_type"))]));
+        let record = Record { answers, subgroups, ..Record::new(id, images.named(row, id)?, class) };
+        Ok(of_lesion(record, lesion).into())
     })?;
     intake.finish()
 }

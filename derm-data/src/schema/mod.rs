@@ -22,6 +22,6 @@ pub use comparison::{ChangedFeature, SchemaComparison, SharedColumn};
 pub use feature::{Feature, FeatureKind, MissingPolicy, OutsidePolicy, UnknownPolicy};
 pub use feature_schema::FeatureSchema;
 pub use ready::{
-    NAMES, ham10000, isic, pad_ufes_20, ready, scin, synthetic, teledermatology, uci_dermatology,
+    NAMES, derm7pt, ham10000, isic, pad_ufes_20, ready, scin, synthetic, teledermatology, uci_dermatology,
 };
 pub use site::Site;

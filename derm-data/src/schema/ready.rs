@@ -6,8 +6,8 @@ use super::FeatureSchema;
 use crate::Error;
 
 /// Names of the ready questionnaires, as [`ready`] takes them.
-pub const NAMES: [&str; 7] =
-    ["ham10000", "isic", "pad_ufes_20", "scin", "synthetic", "teledermatology", "uci_dermatology"];
+pub const NAMES: [&str; 8] =
+    ["derm7pt", "ham10000", "isic", "pad_ufes_20", "scin", "synthetic", "teledermatology", "uci_dermatology"];
 
 /// The ready questionnaire of a name.
 ///
@@ -23,6 +23,7 @@ pub const NAMES: [&str; 7] =
 /// [`Error::UnknownSchema`], with the names that there are.
 pub fn ready(name: &str) -> Result<FeatureSchema, Error> {
     match name {
+        "derm7pt" => derm7pt(),
         "ham10000" => ham10000(),
         "isic" => isic(),
         "pad_ufes_20" => pad_ufes_20(),
@@ -51,6 +52,9 @@ macro_rules! ready_schemas {
 }
 
 ready_schemas! {
+    /// The seven-point checklist of Derm7pt, and the patient's sex with the lesion's location and elevation, which the
+    /// reduced table lacks. The criteria are a dermatologist's findings in the dermoscopic image.
+    derm7pt
     /// What HAM10000 knows of a patient: `age`, `sex` and `localization`. `unknown` and the empty cell are missing.
     ham10000
     /// What ISIC 2019, ISIC 2020 and BCN20000 know of a patient: `age_approx`, `sex` and `anatom_site_general`, in which
