@@ -12,7 +12,7 @@ use crate::{Dataset, Record};
 ///
 /// ```
 /// use derm_data::SyntheticConfig;
-/// let dataset = SyntheticConfig { num_lesions: 40, image_size: 16, ..SyntheticConfig::default() }.generate()?;
+/// let dataset = SyntheticConfig { num_lesions: 80, image_size: 16, ..SyntheticConfig::default() }.generate()?;
 /// let summary = dataset.summary();
 /// assert_eq!(summary.records, dataset.records().len());
 /// assert_eq!(summary.classes.iter().map(|class| class.records).sum::<usize>(), summary.records);

@@ -63,7 +63,7 @@ pub enum Unmapped {
 /// let mapping = LabelMapping::ready("ham10000_to_malignant")?;
 /// assert_eq!(mapping.labels().names(), ["benign", "malignant"]);
 /// assert!(mapping.one_way());
-/// let dataset = SyntheticConfig { num_lesions: 40, image_size: 16, ..SyntheticConfig::default() }.generate()?;
+/// let dataset = SyntheticConfig { num_lesions: 80, image_size: 16, ..SyntheticConfig::default() }.generate()?;
 /// let error = mapping.apply(&dataset).unwrap_err().to_string();
 /// assert!(error.starts_with("label mapping `ham10000_to_malignant` does not know the label"), "{error}");
 /// # Ok::<(), derm_data::Error>(())
