@@ -5,6 +5,7 @@ mod augment;
 mod batch;
 mod batch_mix;
 mod colour_histogram;
+mod corruption;
 mod dataset;
 mod dataset_summary;
 mod decode;
@@ -38,6 +39,7 @@ pub use augment::{
 pub use batch::{Batch, HostBatch, HostTargets};
 pub use batch_mix::BatchMix;
 pub use colour_histogram::ColourHistogram;
+pub use corruption::{Corruption, CorruptionKind};
 pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use dataset_summary::{AnswerSummary, ClassSummary, DatasetSummary, SkippedReason};
 pub use decode::{decode_bytes, decode_file};

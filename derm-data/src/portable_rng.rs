@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     CutOut = 108,
     /// Mixup and cutmix of one batch.
     BatchMix = 109,
+    /// A corruption of one record; the kind's number stands in the place of the epoch.
+    Corruption = 110,
     /// The order of groups before they are dealt out to folds.
     Folds = 20,
     /// The order of groups before the rest beside a fold is divided.

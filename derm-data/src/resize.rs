@@ -220,36 +220,13 @@ impl Resize {
         (wide, high): (usize, usize),
         target: &mut RgbPixels,
     ) -> Result<(), Error> {
-        let (width, height) = (pixels.width(), pixels.height());
-        let failed = |reason: String| Error::Resize { width, height, reason };
         Self::check(pixels)?;
-        if window == Window::whole(pixels) && (width, height) == (wide, high) {
-            target.copy_from(pixels);
-            return Ok(());
-        }
-        let side = |side: usize| u32::try_from(side).map_err(|error| failed(error.to_string()));
         let filter = match self.interpolation {
             Interpolation::Bilinear => FilterType::Bilinear,
             // Cubic convolution with a = -0.5.
             Interpolation::Bicubic => FilterType::CatmullRom,
         };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-        // By the pixels' type: a call that chooses among all types at run time compiles the kernels of every one.
-        let whole = TypedImageRef::<U8x3>::from_buffer(side(width)?, side(height)?, pixels.as_bytes())
-            .map_err(|error| failed(error.to_string()))?;
-        // The window is cut out before its pixels are weighed: what lies beside it takes no part, as in torchvision.
-        let source = TypedCroppedImage::from_ref(
-            &whole,
-            side(window.left)?,
-            side(window.top)?,
-            side(window.width)?,
-            side(window.height)?,
-        )
-        .map_err(|error| failed(error.to_string()))?;
-        target.reshape(wide, high);
-        let mut image = TypedImage::<U8x3>::from_buffer(side(wide)?, side(high)?, target.as_bytes_mut())
-            .map_err(|error| failed(error.to_string()))?;
-        resizer.resize_typed(&source, &mut image, &options).map_err(|error| failed(error.to_string()))
+        convolve(pixels, window, filter, resizer, (wide, high), target)
     }
 
     /// The `size` by `size` pixels from (left, top) on.
@@ -289,4 +266,47 @@ impl Default for ResizeBuffers {
     fn default() -> Self {
         Self { resizer: Resizer::new(), between: RgbPixels::empty() }
     }
+}
+
+/// A window of a picture, scaled by a filter.
+fn convolve(
+    pixels: &RgbPixels,
+    window: Window,
+    filter: FilterType,
+    resizer: &mut Resizer,
+    (wide, high): (usize, usize),
+    target: &mut RgbPixels,
+) -> Result<(), Error> {
+    let (width, height) = (pixels.width(), pixels.height());
+    if window == Window::whole(pixels) && (width, height) == (wide, high) {
+        target.copy_from(pixels);
+        return Ok(());
+    }
+    let failed = |reason: String| Error::Resize { width, height, reason };
+    let side = |side: usize| u32::try_from(side).map_err(|error| failed(error.to_string()));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+    // By the pixels' type: a call that chooses among all types at run time compiles the kernels of every one.
+    let whole = TypedImageRef::<U8x3>::from_buffer(side(width)?, side(height)?, pixels.as_bytes())
+        .map_err(|error| failed(error.to_string()))?;
+    // The window is cut out before its pixels are weighed: what lies beside it takes no part, as in torchvision.
+    let source = TypedCroppedImage::from_ref(
+        &whole,
+        side(window.left)?,
+        side(window.top)?,
+        side(window.width)?,
+        side(window.height)?,
+    )
+    .map_err(|error| failed(error.to_string()))?;
+    target.reshape(wide, high);
+    let mut image = TypedImage::<U8x3>::from_buffer(side(wide)?, side(high)?, target.as_bytes_mut())
+        .map_err(|error| failed(error.to_string()))?;
+    resizer.resize_typed(&source, &mut image, &options).map_err(|error| failed(error.to_string()))
+}
+
+/// The whole picture at another size, by box filter.
+pub(crate) fn box_scaled(pixels: &RgbPixels, wide: usize, high: usize) -> Result<RgbPixels, Error> {
+    let mut target = RgbPixels::empty();
+    let window = Window::whole(pixels);
+    convolve(pixels, window, FilterType::Box, &mut Resizer::new(), (wide, high), &mut target)?;
+    Ok(target)
 }

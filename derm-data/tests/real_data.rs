@@ -1,13 +1,14 @@
 //! HAM10000 as it is. `DERM_DATA_DIR` names the folder that holds `ham10000/`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use derm_core::{Interpolation, SplitRole};
 use derm_data::{
-    Dataset, EmptyClassPolicy, ImageSource, NearDuplicateConfig, NearDuplicates, ReadPolicy, Record, Resize,
-    ResizeRule, Split, SplitConfig, UnreadablePolicy, decode_file, readers::ham10000,
+    CorruptionKind, Dataset, EmptyClassPolicy, ImageSource, NearDuplicateConfig, NearDuplicates, ReadPolicy,
+    Record, Resize, ResizeRule, RgbPixels, Split, SplitConfig, UnreadablePolicy, decode_file,
+    readers::ham10000,
 };
 
 fn ham() -> Dataset {
@@ -78,4 +79,100 @@ fn no_two_lesions_share_a_picture_and_some_lesions_were_stored_twice() {
     assert_eq!(near.between_groups(&dataset).count(), 0);
     // The same lesion photographed again, a moment later.
     assert_eq!(near.pairs().len(), 94);
+}
+
+/// A picture that Pillow resized, as `golden/resize_real.py` told it.
+#[derive(serde::Deserialize)]
+struct ResizedByPillow {
+    id: String,
+    size: usize,
+    interpolation: Interpolation,
+    sums: Vec<i64>,
+}
+
+/// 64 sums over all bytes with the signs that a hash of the index gives.
+fn signed_sums(bytes: &[u8]) -> Vec<i64> {
+    let mut sums = vec![0; 64];
+    for (index, &byte) in bytes.iter().enumerate() {
+        let mut hash = (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^= hash >> 31;
+        for (bit, sum) in sums.iter_mut().enumerate() {
+            *sum += if hash >> bit & 1 == 1 { i64::from(byte) } else { -i64::from(byte) };
+        }
+    }
+    sums
+}
+
+fn ham_image(id: &str) -> PathBuf {
+    let root = PathBuf::from(std::env::var_os("DERM_DATA_DIR").expect("DERM_DATA_DIR names the data folder"));
+    root.join("ham10000/images").join(format!("{id}.jpg"))
+}
+
+#[test]
+#[ignore = "needs DERM_DATA_DIR"]
+fn resizing_is_pillows_within_0_6_grey_levels() {
+    let cases: Vec<ResizedByPillow> = serde_json::from_str(include_str!("golden/resize_real.json")).unwrap();
+    assert_eq!(cases.len(), 32);
+    for case in cases {
+        let pixels = decode_file(ham_image(&case.id)).unwrap();
+        let resize = Resize::new(case.size, ResizeRule::Squash, case.interpolation).unwrap();
+        let resized = resize.apply(&pixels).unwrap();
+        let ours = signed_sums(resized.as_bytes());
+        // With random signs, the expected square of a sum's difference is the sum of the squared differences. Levels are
+        // whole numbers, so the mean absolute difference cannot exceed the mean square.
+        let squares: f64 = ours.iter().zip(&case.sums).map(|(a, b)| ((a - b) * (a - b)) as f64).sum();
+        let mean_square = squares / 64.0 / resized.as_bytes().len() as f64;
+        assert!(mean_square < 0.6, "{} at {}: {mean_square}", case.id, case.size);
+    }
+}
+
+/// Writes what `golden/resize_real.py` compares, picture by picture.
+#[test]
+#[ignore = "needs DERM_DATA_DIR, and DERM_RESIZE_DUMP for a folder"]
+fn resized_images_are_written_for_comparison() {
+    let Some(folder) = std::env::var_os("DERM_RESIZE_DUMP").map(PathBuf::from) else { return };
+    let dataset = ham();
+    for record in dataset.records().iter().step_by(40) {
+        for size in [224, 96] {
+            for (interpolation, name) in
+                [(Interpolation::Bilinear, "bilinear"), (Interpolation::Bicubic, "bicubic")]
+            {
+                let resize = Resize::new(size, ResizeRule::Squash, interpolation).unwrap();
+                let resized = resize.apply(&decode_file(ham_image(&record.id)).unwrap()).unwrap();
+                let file = folder.join(format!("{}_{size}_{name}.rgb", record.id));
+                std::fs::write(file, resized.as_bytes()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs DERM_DATA_DIR"]
+fn every_corruption_changes_real_images_more_from_level_to_level() {
+    let dataset = ham();
+    let pictures: Vec<RgbPixels> = dataset
+        .records()
+        .iter()
+        .step_by(700)
+        .map(|record| decode_file(ham_image(&record.id)).unwrap())
+        .collect();
+    for kind in CorruptionKind::ALL {
+        let means: Vec<f64> = kind
+            .series()
+            .map(|corruption| {
+                let changes = pictures.iter().enumerate().map(|(record, picture)| {
+                    let worse = corruption.apply(picture, 0, record).unwrap();
+                    assert_ne!(&worse, picture, "{corruption} of picture {record}");
+                    let pairs = picture.as_bytes().iter().zip(worse.as_bytes());
+                    pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / worse.as_bytes().len() as f64
+                });
+                changes.sum::<f64>() / pictures.len() as f64
+            })
+            .collect();
+        println!("| `{}` | {means:.1?} |", kind.name());
+        assert!(means[0] >= 1.0, "{}: {means:.2?}", kind.name());
+        assert!(means.windows(2).all(|pair| pair[0] < pair[1]), "{}: {means:.2?}", kind.name());
+    }
 }

@@ -166,3 +166,38 @@ impl Operation {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{RgbPixels, decode_bytes};
+
+    /// Pixels in which a rotation may take the neighbour: Pillow rounds the matrix to 15 places.
+    const ROTATED: usize = 4;
+
+    #[test]
+    fn every_operation_equals_torchvision() {
+        let source = include_bytes!("../../tests/golden/images/rand_augment_source.png");
+        let source = decode_bytes(source, "source").unwrap();
+        let expected = include_bytes!("../../tests/golden/images/rand_augment.png");
+        let expected = decode_bytes(expected, "expected").unwrap();
+        let mut blocks = expected.as_bytes().chunks_exact(source.as_bytes().len());
+        let mut scratch = Scratch::new();
+        for kind in KINDS {
+            for magnitude in [4, 9, 30] {
+                for negative in [false, true] {
+                    scratch.picture = source.clone();
+                    Operation { kind, magnitude, negative }.apply(&mut scratch);
+                    let block = blocks.next().unwrap().to_vec();
+                    let expected = RgbPixels::new(source.width(), source.height(), block).unwrap();
+                    let different =
+                        scratch.picture.iter().zip(expected.iter()).filter(|(a, b)| a != b).count();
+                    let allowed = if kind == Kind::Rotate { ROTATED } else { 0 };
+                    assert!(different <= allowed, "{kind:?} at {magnitude}: {different} pixels differ");
+                }
+            }
+        }
+        assert!(blocks.next().is_none());
+    }
+}

@@ -2,7 +2,7 @@
 
 mod colour_profile;
 mod jpeg_segments;
-mod tiff_pages;
+mod tiff_directories;
 
 use std::fs;
 use std::io::Cursor;
@@ -59,15 +59,24 @@ struct Opened<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
     /// Whether there may be an orientation tag: asking costs a second reading of the header.
     oriented: bool,
-    /// Whether there may be a colour profile.
-    profiled: bool,
+    /// Where a colour profile may be found.
+    profile: Profile<'a>,
+}
+
+enum Profile<'a> {
+    /// There is none.
+    None,
+    /// The decoder has it, if there is one.
+    Ask,
+    /// It was found beside the decoder.
+    Found(&'a [u8]),
 }
 
 fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
     if bytes.is_empty() {
         return Err("it is empty".to_owned());
     }
-    let Opened { mut decoder, oriented, profiled } = open(bytes)?;
+    let Opened { mut decoder, oriented, profile } = open(bytes)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(format!("{width} by {height} pixels: expected at most {MAX_PIXELS} in all"));
@@ -76,7 +85,11 @@ fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
     let mut left = limits();
     left.reserve(decoder.total_bytes()).map_err(said)?;
     decoder.set_limits(left).map_err(said)?;
-    let profile = if profiled { decoder.icc_profile().ok().flatten() } else { None };
+    let profile = match profile {
+        Profile::None => None,
+        Profile::Ask => decoder.icc_profile().ok().flatten(),
+        Profile::Found(profile) => Some(profile.to_vec()),
+    };
     let orientation = if oriented { Some(decoder.orientation().map_err(said)?) } else { None };
     let mut image = DynamicImage::from_decoder(decoder).map_err(said)?;
     if let Some(orientation) = orientation {
@@ -98,7 +111,9 @@ fn limits() -> Limits {
 }
 
 fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
-    let format = image::guess_format(bytes)
+    let format =
+        if tiff_directories::is_tiff(bytes) { Ok(ImageFormat::Tiff) } else { image::guess_format(bytes) };
+    let format = format
         .map_err(|_| "its content is of no known kind: expected JPEG, PNG, WebP, BMP or TIFF".to_owned())?;
     let data = Cursor::new(bytes);
     match format {
@@ -107,29 +122,30 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
             if !segments.ends {
                 return Err("the JPEG data end before the picture does".to_owned());
             }
-            let (oriented, profiled) = (segments.exif, segments.profile);
-            boxed(JpegDecoder::new(data), oriented, profiled)
+            let profile = if segments.profile { Profile::Ask } else { Profile::None };
+            boxed(JpegDecoder::new(data), segments.exif, profile)
         }
         ImageFormat::Png => {
             let decoder = PngDecoder::with_limits(data, limits()).map_err(|error| error.to_string())?;
             if decoder.is_apng().map_err(|error| error.to_string())? {
                 return Err(ANIMATED.to_owned());
             }
-            boxed(Ok(decoder), true, true)
+            boxed(Ok(decoder), true, Profile::Ask)
         }
         ImageFormat::WebP => {
             let decoder = WebPDecoder::new(data).map_err(|error| error.to_string())?;
             if decoder.has_animation() {
                 return Err(ANIMATED.to_owned());
             }
-            boxed(Ok(decoder), true, true)
+            boxed(Ok(decoder), true, Profile::Ask)
         }
-        ImageFormat::Bmp => boxed(BmpDecoder::new(data), false, false),
+        ImageFormat::Bmp => boxed(BmpDecoder::new(data), false, Profile::None),
         ImageFormat::Tiff => {
-            if tiff_pages::has_several(bytes) {
+            if tiff_directories::has_several(bytes) {
                 return Err("it has several pages: expected one picture".to_owned());
             }
-            boxed(TiffDecoder::new(data), true, true)
+            let profile = tiff_directories::profile(bytes).map_or(Profile::None, Profile::Found);
+            boxed(TiffDecoder::new(data), true, profile)
         }
         other => Err(format!("it is {other:?}: expected JPEG, PNG, WebP, BMP or TIFF")),
     }
@@ -140,8 +156,8 @@ const ANIMATED: &str = "it is animated: expected one picture";
 fn boxed<'a>(
     decoder: ImageResult<impl ImageDecoder + 'a>,
     oriented: bool,
-    profiled: bool,
+    profile: Profile<'a>,
 ) -> Result<Opened<'a>, String> {
     let decoder = decoder.map_err(|error| error.to_string())?;
-    Ok(Opened { decoder: Box::new(decoder), oriented, profiled })
+    Ok(Opened { decoder: Box::new(decoder), oriented, profile })
 }
