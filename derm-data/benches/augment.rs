@@ -18,7 +18,7 @@ const SIZE: usize = 224;
 
 fn file() -> Vec<u8> {
     if let Some(root) = std::env::var_os("DERM_DATA_DIR") {
-        return std::fs::read(PathBuf::from(root).join("ham10000/images/ISIC_0024306.jpg")).unwrap();
+        return std::fs::read(PathBuf::from(root).join("ham10000/images/ISIC_0024307.jpg")).unwrap();
     }
     let photo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/images/photo.png");
     let photo = decode_file(photo).unwrap();

@@ -143,11 +143,7 @@ fn planes_are_turned_as_source_says() {
         for (at, &number) in planes.iter().enumerate() {
             let (plane, row, column) = (at / (side * side), at / side % side, at % side);
             let (from_row, from_column) = orientation.source(row, column, side);
-            assert_eq!(
-                planes[at],
-                upright[(plane * side + from_row) * side + from_column],
-                "{orientation:?}"
-            );
+            assert_eq!(number, upright[(plane * side + from_row) * side + from_column], "{orientation:?}");
         }
         if !seen.contains(&orientation) {
             seen.push(orientation);

@@ -20,8 +20,8 @@ const BLOCK: usize = 128;
 /// Shifts every pixel.
 ///
 /// With V the largest channel, C the largest less the smallest and h the hue in sixths of the circle, a channel becomes
-/// V′ − C′ · clamp(min(k, 4 − k), 0, 1) with k = (n + h + shift) mod 6 and n = 5, 3, 1 for R, G, B, where V′ = min(v V,
-/// 255) and C′ = V′ · min(1, s C / V).
+/// V′ − C′ · clamp(d − 1, 0, 1), where d is the distance on the circle from h + shift to the channel's own hue (0, 2, 4 for
+/// R, G, B), V′ = min(v V, 255) and C′ = V′ · min(1, s C / V).
 pub(crate) fn shift_hsv(picture: &mut RgbPixels, shift: HsvShift) {
     let turn = shift.hue * 6.0;
     let mut planes = [[0.0f32; BLOCK]; 3];
@@ -33,20 +33,16 @@ pub(crate) fn shift_hsv(picture: &mut RgbPixels, shift: HsvShift) {
             *b = f32::from(pixel[2]);
         }
         for ((r, g), b) in reds.iter_mut().zip(&mut *greens).zip(&mut *blues) {
-            [*r, *g, *b] = shifted(*r, *g, *b, turn, shift.saturation, shift.value);
+            // A number from 0 to 255 added to 2²³ is rounded, and its bits end in the integer: no conversion is needed.
+            [*r, *g, *b] =
+                shifted(*r, *g, *b, turn, shift.saturation, shift.value).map(|number| number + 8_388_608.0);
         }
         for (((pixel, r), g), b) in block.chunks_exact_mut(3).zip(&*reds).zip(&*greens).zip(&*blues) {
-            pixel[0] = level(*r);
-            pixel[1] = level(*g);
-            pixel[2] = level(*b);
+            pixel[0] = r.to_bits() as u8;
+            pixel[1] = g.to_bits() as u8;
+            pixel[2] = b.to_bits() as u8;
         }
     }
-}
-
-/// Rounds a number from 0 to 255: added to 2²³, its bits end in its integer, which needs no conversion.
-#[inline]
-fn level(number: f32) -> u8 {
-    (number + 8_388_608.0).to_bits() as u8
 }
 
 /// One pixel, without a branch.
@@ -57,29 +53,28 @@ fn shifted(r: f32, g: f32, b: f32, turn: f32, saturation: f32, value: f32) -> [f
     let low = if r < g { r } else { g };
     let low = if low < b { low } else { b };
     let chroma = high - low;
-    // Grey has no hue; 0 over 1 serves.
-    let over = 1.0 / if chroma > 0.0 { chroma } else { 1.0 };
+    // One division for 1 / C and C / V. Grey has no hue and black no saturation: there the numerators are 0.
+    let product = chroma * high;
+    let over = 1.0 / if product > 0.0 { product } else { 1.0 };
     let (from, base) = if high == g { (b - r, 2.0) } else { (r - g, 4.0) };
     let (from, base) = if high == r { (g - b, 0.0) } else { (from, base) };
     // From −1 to 5, and the turn within ±3.
-    let hue = from * over + base + turn;
+    let hue = from * (over * high) + base + turn;
     let bright = high * value;
     let bright = if bright < 255.0 { bright } else { 255.0 };
-    let share = saturation * chroma / if high > 0.0 { high } else { 1.0 };
+    let share = saturation * (chroma * chroma) * over;
     let share = if share < 1.0 { share } else { 1.0 };
     let strong = bright * share;
-    let channel = |n: f32| {
-        let k = n + hue;
-        let k = if k < 0.0 { k + 6.0 } else { k };
-        let k = if k >= 6.0 { k - 6.0 } else { k };
-        let k = if k >= 6.0 { k - 6.0 } else { k };
-        let other = 4.0 - k;
-        let k = if k < other { k } else { other };
-        let k = if k > 0.0 { k } else { 0.0 };
-        let k = if k < 1.0 { k } else { 1.0 };
-        bright - strong * k
+    let channel = |own: f32| {
+        let apart = (hue - own).abs();
+        let round = (apart - 6.0).abs();
+        let apart = if apart < round { apart } else { round };
+        let part = apart - 1.0;
+        let part = if part > 0.0 { part } else { 0.0 };
+        let part = if part < 1.0 { part } else { 1.0 };
+        bright - strong * part
     };
-    [channel(5.0), channel(3.0), channel(1.0)]
+    [channel(0.0), channel(2.0), channel(4.0)]
 }
 
 #[cfg(test)]
