@@ -3,6 +3,8 @@
 mod architecture;
 mod assessment;
 mod checkpoint;
+mod dataset_recipe;
+mod dataset_source;
 mod error;
 mod finite;
 mod gradient_norm;
@@ -25,6 +27,7 @@ mod trainer;
 
 pub use architecture::{Architecture, Named};
 pub use assessment::Assessment;
+pub use dataset_source::DatasetSource;
 pub use error::Error;
 pub use history::EpochLog;
 pub use inference::predict;
@@ -33,8 +36,8 @@ pub use objective::{Distilled, Objective, Supervised};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use recipe::{
-    AbstentionRecipe, ClassWeights, DatasetRecipe, DatasetSource, DistillationRecipe, EvaluationRecipe,
-    ImageNorm, LossName, ModelRecipe, Recipe, TrainingRecipe,
+    AbstentionRecipe, ClassWeights, DatasetRecipe, DistillationRecipe, EvaluationRecipe, ImageNorm, LossName,
+    ModelRecipe, NearDuplicatePolicy, Recipe, TrainingRecipe,
 };
 pub use run::{Finished, run, run_with};
 pub use trainer::{Trained, Trainer};

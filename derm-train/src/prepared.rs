@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use derm_core::{Normalization, SplitRole};
 use derm_data::{
-    Dataset, FeatureSchema, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Resize,
-    ResizeRule, SampleOrder, Sampler, Samples, Split, StoredPixels, readers::ham10000,
+    Dataset, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
+    SampleOrder, Sampler, Samples, Split, StoredPixels,
 };
 
 use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
-use crate::{DatasetSource, Error, Recipe};
+use crate::{Error, Recipe};
 
 /// The data of a run: read, checked, split, with pixels at the network's size.
 #[derive(Debug)]
@@ -37,17 +37,7 @@ impl Prepared {
     pub fn new(recipe: &Recipe, progress: Progress) -> Result<Self, Error> {
         let section = &recipe.dataset;
         progress.stage("reading the dataset");
-        let mut dataset = match (section.source, &section.root) {
-            (DatasetSource::Synthetic, _) => section.synthetic.generate()?,
-            (DatasetSource::Ham10000, Some(root)) => ham10000::read(root, section.unreadable.into())?,
-            (DatasetSource::Ham10000, None) => {
-                let (key, expected) = ("dataset.root", "the dataset's folder");
-                return Err(Error::Value { key, value: "absent".to_owned(), expected });
-            }
-        };
-        if let Some(path) = &section.feature_schema_path {
-            dataset = dataset.with_schema(FeatureSchema::read(path)?)?;
-        }
+        let mut dataset = section.read()?;
         // The whole image is shown to the network, squashed to a square: lesions reach to the border.
         let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;
         let budget = section.cache_mib.saturating_mul(1 << 20);
@@ -55,7 +45,7 @@ impl Prepared {
         let crops = recipe.training.augmentation.random_resized_crop.probability > 0.0;
         let stored = if crops { StoredPixels::Decoded } else { StoredPixels::Resized };
         let cache = Arc::new(dataset.load_pixels(resize, stored, section.unreadable, budget)?);
-        let split = Split::stratified(&dataset, &section.split)?;
+        let (mut dataset, split) = section.divide(dataset, progress)?;
         recipe.evaluation.check_bins(split.indices(&dataset, SplitRole::Validation)?.len())?;
         let leak_report = dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
         let questionnaire =
@@ -77,7 +67,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// The loader that training draws from: shuffled or class-balanced, augmented, without partial batches.
+    /// The loader that training draws from: shuffled or class-balanced, augmented and mixed, without partial batches.
     ///
     /// # Errors
     /// As [`Loader::new`].
@@ -92,7 +82,8 @@ impl Prepared {
         let seed = derive(recipe.seed, Purpose::Data, 0);
         let sampler = Sampler::new(indices, &classes, order, seed)?;
         let config = LoaderConfig { last_batch: LastBatch::Drop, ..self.config };
-        Ok(Loader::new(self.samples.clone(), sampler, Some(recipe.training.augmentation), config)?)
+        let loader = Loader::new(self.samples.clone(), sampler, Some(recipe.training.augmentation), config)?;
+        Ok(loader.with_mix(recipe.training.batch_mix)?)
     }
 
     /// The rows of a role in order, as they are.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use derm_backbones::BackboneConfig;
 use derm_core::{Interpolation, Normalization};
-use derm_data::{Augmentation, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy};
+use derm_data::{
+    Augmentation, BatchMix, PublishedSplit, SplitConfig, SplitFractions, SyntheticConfig, UnreadablePolicy,
+};
 use derm_distill::{AttentionConfig, DistillationConfig};
 use derm_losses::{
     ClassificationLossConfig, CrossEntropyLossConfig, FocalLossConfig, WeightNormalization, WeightScheme,
@@ -12,7 +14,7 @@ use derm_losses::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, recipe_file};
+use crate::{DatasetSource, Error, recipe_file};
 
 /// A run: data, network, training, distillation, calibration and where it goes.
 ///
@@ -44,7 +46,7 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatasetRecipe {
-    /// The reader. Default `synthetic`, which needs no file.
+    /// The reader: `synthetic` (default), which needs no file, or one of [`derm_data::readers::Source`].
     pub source: DatasetSource,
     /// Folder of the dataset, as published; for every source but `synthetic`.
     pub root: Option<PathBuf>,
@@ -52,11 +54,20 @@ pub struct DatasetRecipe {
     pub feature_schema_path: Option<PathBuf>,
     /// What an image that cannot be decoded means: `fail` (default) or `skip`, which counts and names it.
     pub unreadable: UnreadablePolicy,
+    /// Turns the source's classes into others: the name of a ready mapping, such as `isic2019_to_ham10000`, or a
+    /// mapping file ending in `.json`. Default: the classes as they are.
+    pub label_mapping: Option<String>,
+    /// What is done about nearly the same picture in two groups. Default `ignore`.
+    pub near_duplicates: NearDuplicatePolicy,
     /// Settings of the synthetic dataset. Its seed is apart from the run's, so that several seeds see one set.
     pub synthetic: SyntheticConfig,
     /// Shares of the groups in each role. Its seed is apart from the run's, so that several seeds share one
     /// test set.
     pub split: SplitConfig,
+    /// The publishers' split in place of a new one; absent for a new one.
+    pub published_split: Option<PublishedSplit>,
+    /// A split file, of an earlier run say, in place of a new split.
+    pub split_path: Option<PathBuf>,
     /// Threads that prepare batches; 0 prepares them in line. The batches do not depend on it. Default 2.
     pub workers: usize,
     /// Batches that wait, at most. Default 4.
@@ -65,15 +76,17 @@ pub struct DatasetRecipe {
     pub cache_mib: usize,
 }
 
-/// The readers.
+/// What is done about nearly the same picture in two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DatasetSource {
-    /// Drawn by the program.
+pub enum NearDuplicatePolicy {
+    /// Not looked for.
     #[default]
-    Synthetic,
-    /// HAM10000 as published: metadata CSV and image folder.
-    Ham10000,
+    Ignore,
+    /// Pairs that the split puts into two roles are named.
+    Report,
+    /// Groups that share a picture are one group, before the split is made.
+    Merge,
 }
 
 /// The network.
@@ -148,8 +161,10 @@ pub struct TrainingRecipe {
     pub class_weights: ClassWeights,
     /// Draws classes equally often instead of each row once an epoch. Default false.
     pub class_balanced_sampler: bool,
-    /// Probabilities of `horizontal_flip` (default 0.5), `vertical_flip` (0.5) and `quarter_turns` (0).
+    /// What happens to a training picture: flips with probability 0.5 each by default.
     pub augmentation: Augmentation,
+    /// Mixup and cutmix. Off by default.
+    pub batch_mix: BatchMix,
     /// Steps between checkpoints; the end of every epoch writes one as well. Default 100.
     pub checkpoint_steps: usize,
 }
@@ -255,8 +270,12 @@ impl Default for DatasetRecipe {
             root: None,
             feature_schema_path: None,
             unreadable: UnreadablePolicy::default(),
+            label_mapping: None,
+            near_duplicates: NearDuplicatePolicy::default(),
             synthetic: SyntheticConfig::default(),
             split: SplitConfig::default(),
+            published_split: None,
+            split_path: None,
             workers: 2,
             prefetch: 4,
             cache_mib: 1024,
@@ -295,6 +314,7 @@ impl Default for TrainingRecipe {
             class_weights: ClassWeights::default(),
             class_balanced_sampler: false,
             augmentation: Augmentation::default(),
+            batch_mix: BatchMix::default(),
             checkpoint_steps: 100,
         }
     }
@@ -395,13 +415,13 @@ impl Recipe {
 impl DatasetRecipe {
     fn validate(&self) -> Result<(), Error> {
         let root = self.root.as_ref().map_or("absent".to_owned(), |root| root.display().to_string());
-        match self.source {
+        match &self.source {
             DatasetSource::Synthetic => {
                 check("dataset.root", &root, "absent, because the synthetic dataset is drawn", |_| {
                     self.root.is_none()
                 })?;
             }
-            DatasetSource::Ham10000 => {
+            DatasetSource::Read(_) => {
                 check("dataset.root", &root, "the dataset's folder", |_| self.root.is_some())?;
             }
         }
@@ -419,6 +439,10 @@ impl DatasetRecipe {
         check("dataset.split.fractions", &sum, "fractions that sum to 1", |v| {
             (v - 1.0).abs() <= SHARES_TOLERANCE
         })?;
+        if let (Some(path), Some(_)) = (&self.split_path, &self.published_split) {
+            let path = path.display();
+            check("dataset.split_path", &path, "absent where dataset.published_split is there", |_| false)?;
+        }
         check("dataset.workers", &self.workers, "0 to 64", |v| *v <= 64)?;
         check("dataset.prefetch", &self.prefetch, "1 to 1024", |v| (1..=1024).contains(v))?;
         check("dataset.cache_mib", &self.cache_mib, "0 to 16777216", |v| *v <= 1 << 24)
@@ -460,6 +484,7 @@ impl TrainingRecipe {
         check("training.focal_gamma", &self.focal_gamma, "0 or more", |v| v.is_finite() && *v >= 0.0)?;
         check("training.label_smoothing", &self.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
         self.augmentation.validate().map_err(section("training.augmentation"))?;
+        self.batch_mix.validate().map_err(section("training.batch_mix"))?;
         check("training.checkpoint_steps", &self.checkpoint_steps, "1 or more", |v| *v >= 1)
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 
 use derm_backbones::BackboneConfig;
+use derm_data::readers::Source;
 use derm_train::{ClassWeights, DatasetSource, Error, LossName, Recipe};
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ fn overrides_are_set_in_their_order() {
     ];
     let recipe = with(&overrides).unwrap();
     assert_eq!(recipe.training.epochs, 4);
-    assert_eq!(recipe.dataset.source, DatasetSource::Ham10000);
+    assert_eq!(recipe.dataset.source, DatasetSource::Read(Source::Ham10000));
     assert_eq!(recipe.training.clip_norm, None);
     assert_eq!(recipe.training.augmentation.vertical_flip, 1.0);
     let distillation = recipe.distillation.unwrap();
