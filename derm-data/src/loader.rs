@@ -6,12 +6,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use burn::tensor::Device;
+use derm_core::View;
 use serde::{Deserialize, Serialize};
 
 use crate::error::setting;
 use crate::samples::Treatment;
 use crate::{
-    Augmentation, BatchMix, DeviceBatches, Error, HostBatch, HostTargets, Sampler, Samples, Scratch, TestView,
+    Augmentation, BatchMix, Corruption, DeviceBatches, Error, HostBatch, HostTargets, Sampler, Samples,
+    Scratch, TestView,
 };
 
 /// What happens to the records that do not fill the last batch.
@@ -77,6 +79,8 @@ pub struct Loader {
 enum Pictures {
     /// The same for all: evaluation.
     Seen(TestView),
+    /// Made worse, by the record and a seed.
+    Corrupted(Corruption, u64),
     /// Something else for each draw: training.
     Augmented(Box<Augmentation>),
 }
@@ -124,6 +128,22 @@ impl Loader {
     pub fn with_view(self, view: TestView) -> Result<Self, Error> {
         view.validate()?;
         Ok(Self { pictures: Pictures::Seen(view), mix: None, ..self })
+    }
+
+    /// The same records with every picture corrupted, at the network's size, without augmentation or mixing: for how a
+    /// model holds when pictures are worse than those it learned from. What is drawn for a record follows from `seed`
+    /// and its index, whatever the order.
+    pub fn with_corruption(self, corruption: Corruption, seed: u64) -> Self {
+        Self { pictures: Pictures::Corrupted(corruption, seed), mix: None, ..self }
+    }
+
+    /// What predictions on these batches are called: the view, `corrupted <kind>:<level>`, or `augmented`.
+    pub fn view(&self) -> View {
+        match &self.pictures {
+            Pictures::Seen(view) => view.view(),
+            Pictures::Corrupted(corruption, _) => View::Member(format!("corrupted {corruption}")),
+            Pictures::Augmented(_) => View::Member("augmented".to_owned()),
+        }
     }
 
     /// What it loads.
@@ -223,6 +243,7 @@ impl Plan {
         let end = (start + self.batch_size).min(self.order.len());
         let treatment = |row: usize| match &self.pictures {
             Pictures::Seen(view) => Treatment::View(*view),
+            Pictures::Corrupted(corruption, seed) => Treatment::Corrupted(*corruption, *seed),
             Pictures::Augmented(augmentation) => {
                 Treatment::Drawn(Box::new(augmentation.draw(self.seed, self.epoch, self.keys[start + row])))
             }

@@ -6,8 +6,8 @@ use derm_core::Normalization;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dataset, Drawn, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache, Scratch,
-    StoredPixels, TestView,
+    Answers, Corruption, Dataset, Drawn, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache,
+    Scratch, StoredPixels, TestView,
 };
 
 /// Whether a model reads the questionnaire.
@@ -27,6 +27,8 @@ pub(crate) enum Treatment {
     View(TestView),
     /// An augmentation.
     Drawn(Box<Drawn>),
+    /// A corruption of the resized picture, with its seed.
+    Corrupted(Corruption, u64),
 }
 
 /// All records of a dataset, ready to be put into batches: pixels from the cache, answers encoded, classes as numbers.
@@ -69,19 +71,10 @@ impl Samples {
                 "the dataset's number of records",
             ));
         }
+        let given = dataset.records().iter().map(|record| &record.answers);
         let answers = match questionnaire {
             Questionnaire::Ignore => None,
-            Questionnaire::Encode => {
-                let mut rows = Vec::with_capacity(dataset.records().len() * dataset.schema().width());
-                for record in dataset.records() {
-                    let row = dataset.schema().encode(&record.answers).map_err(|source| Error::Record {
-                        id: record.id.clone(),
-                        source: Box::new(source),
-                    })?;
-                    rows.extend(row);
-                }
-                Some(rows)
-            }
+            Questionnaire::Encode => Some(encode(dataset, given)?),
         };
         let num_classes = dataset.labels().num_classes();
         let soft = dataset.records().iter().any(|record| record.soft_label.is_some());
@@ -107,6 +100,30 @@ impl Samples {
             targets: dataset.records().iter().map(|record| record.class.get()).collect(),
             distributions,
             num_classes,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same records with other answers, one of each record in the dataset's order: as a study of missing answers
+    /// gives them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there are not as many answers as records; [`Error::Record`] for answers that do not fit
+    /// the dataset's schema.
+    pub fn with_answers(&self, dataset: &Dataset, answers: &[&Answers]) -> Result<Self, Error> {
+        if answers.len() != self.len() || dataset.records().len() != self.len() {
+            return Err(crate::error::setting("number of answers", answers.len(), "one a record"));
+        }
+        let rows = encode(dataset, answers.iter().copied())?;
+        let inner = &*self.inner;
+        let inner = Inner {
+            cache: Arc::clone(&inner.cache),
+            normalizer: inner.normalizer.clone(),
+            answers: Some(rows),
+            answer_width: dataset.schema().width(),
+            targets: inner.targets.clone(),
+            distributions: inner.distributions.clone(),
+            num_classes: inner.num_classes,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -165,9 +182,16 @@ impl Samples {
         for (row, (&index, planes)) in indices.iter().zip(images.chunks_exact_mut(plane)).enumerate() {
             let stored = cache.get(index)?;
             let at_size = cache.stored() == StoredPixels::Resized;
+            let corrupted;
             let (pixels, orientation) = match treatment(row) {
                 Treatment::View(TestView::Identity) if at_size => (&*stored, Orientation::UPRIGHT),
                 Treatment::View(view) => cache.named(index, view.apply(&stored, &cache.resize(), scratch))?,
+                Treatment::Corrupted(corruption, seed) => {
+                    let view = TestView::Identity.apply(&stored, &cache.resize(), scratch);
+                    let (resized, orientation) = cache.named(index, view)?;
+                    corrupted = cache.named(index, corruption.apply(resized, seed, index))?;
+                    (&corrupted, orientation)
+                }
                 Treatment::Drawn(drawn) if at_size && drawn.is_orientation_only() => {
                     (&*stored, drawn.orientation())
                 }
@@ -198,4 +222,16 @@ impl Samples {
             indices: indices.to_vec(),
         })
     }
+}
+
+/// Row-major [N, Q]: the answers of every record by the dataset's schema.
+fn encode<'a>(dataset: &Dataset, answers: impl Iterator<Item = &'a Answers>) -> Result<Vec<f32>, Error> {
+    let schema = dataset.schema();
+    let mut rows = Vec::with_capacity(dataset.records().len() * schema.width());
+    for (record, answers) in dataset.records().iter().zip(answers) {
+        let row = schema.encode(answers);
+        let named = |source| Error::Record { id: record.id.clone(), source: Box::new(source) };
+        rows.extend(row.map_err(named)?);
+    }
+    Ok(rows)
 }

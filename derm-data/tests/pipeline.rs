@@ -276,3 +276,33 @@ fn what_is_prepared_ahead_is_bounded_by_the_prefetch_depth() {
         assert_eq!(cache.bytes(), 60 * 3 * SIZE * SIZE);
     }
 }
+
+#[test]
+fn a_corrupted_epoch_follows_from_seed_and_record_alone() {
+    let mut dataset = dataset();
+    let samples = samples(&mut dataset);
+    let upright = batches(
+        loader(&dataset, &samples, SampleOrder::Sequential, 0)
+            .with_view(TestView::Identity)
+            .unwrap()
+            .epoch(0),
+    );
+    for name in ["gaussian_noise:3", "jpeg_q:30", "black_corner:5"] {
+        let corruption = name.parse().unwrap();
+        let of = |order, workers, epoch| {
+            let loader = loader(&dataset, &samples, order, workers).with_corruption(corruption, 3);
+            let mut pictures: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
+            for batch in batches(loader.epoch(epoch)) {
+                assert!(matches!(batch.targets, HostTargets::Classes(_)), "nothing is mixed");
+                for (index, picture) in batch.indices.iter().zip(batch.images.chunks_exact(3 * SIZE * SIZE)) {
+                    pictures.insert(*index, picture.to_vec());
+                }
+            }
+            pictures
+        };
+        let once = of(SampleOrder::Sequential, 0, 0);
+        assert!(once == of(SampleOrder::Shuffled, 3, 7), "{name}");
+        let first = &upright[0].images[..3 * SIZE * SIZE];
+        assert!(once[&0] != first, "{name} changed nothing");
+    }
+}

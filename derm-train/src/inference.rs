@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor};
 use derm_backbones::Classifier;
 use derm_core::{
-    Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps, View,
+    Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps,
 };
 use derm_data::{Batch, Dataset, Loader, Record, Split};
 use ndarray::Array2;
@@ -67,7 +67,7 @@ pub fn predict<R: Role, B: Backbone>(
     }
     let metadata = PredictionMetadata {
         task: TASK.to_owned(),
-        view: View::Identity,
+        view: loader.view(),
         labels: dataset.labels().clone(),
         split_hash: split.hash(),
     };

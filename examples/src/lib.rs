@@ -5,6 +5,7 @@ pub mod baselines;
 pub mod own_network;
 pub mod questionnaire_only;
 pub mod quickstart;
+pub mod robustness;
 
 /// The programs of the workspace's README compile.
 #[cfg(doctest)]
