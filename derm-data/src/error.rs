@@ -282,6 +282,14 @@ pub enum Error {
         /// The fold, from 1.
         fold: usize,
     },
+    /// A class is not in a fold.
+    #[error("class `{class}` has no record in fold {fold}")]
+    AbsentFromFold {
+        /// The class.
+        class: String,
+        /// The fold, from 1.
+        fold: usize,
+    },
     /// A record that the publishers put in no part of their split.
     #[error(
         "record {id:?} has no published role: the dataset has no published split, or not for all its records"

@@ -203,8 +203,9 @@ impl Loader {
     /// The batches of an epoch from number `batch` on, on a device: a thread moves up to `ahead` of them there before
     /// they are asked for, so that the device does not wait for a copy. With 0 each is moved when it is asked for.
     ///
-    /// Of batches as large as [`HostBatch::images`] there are at most `workers · (prefetch + 1)` in host memory and
-    /// `ahead + 1` on the device, whatever the size of the dataset.
+    /// Of batches as large as [`HostBatch::images`] there are at most `workers · (prefetch + 1)` in host memory, and one
+    /// more while it is moved; on the device there are at most `ahead + 1` beside those that the caller holds. The size of
+    /// the dataset is in neither.
     pub fn device_batches(&self, epoch: u64, batch: usize, device: &Device, ahead: usize) -> DeviceBatches {
         DeviceBatches::new(self.resume(epoch, batch), device, ahead)
     }
@@ -216,7 +217,7 @@ struct Plan {
     samples: Samples,
     order: Vec<usize>,
     /// What stands for each draw in the seed of its augmentation.
-    keys: Vec<usize>,
+    keys: Vec<u64>,
     pictures: Pictures,
     mix: Option<BatchMix>,
     seed: u64,
@@ -226,11 +227,11 @@ struct Plan {
 
 /// The record of every draw and, above the record's 32 bits, how often the epoch has drawn it before: a record of a
 /// rare class that a balanced sampler draws ten times is augmented in ten ways.
-fn occurrences(order: &[usize]) -> Vec<usize> {
-    let mut drawn: BTreeMap<usize, usize> = BTreeMap::new();
+fn occurrences(order: &[usize]) -> Vec<u64> {
+    let mut drawn: BTreeMap<usize, u64> = BTreeMap::new();
     let key = |&index: &usize| {
         let before = drawn.entry(index).or_insert(0);
-        let key = index | (*before << 32);
+        let key = index as u64 | (*before << 32);
         *before += 1;
         key
     };

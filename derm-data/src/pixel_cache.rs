@@ -43,6 +43,11 @@ impl PixelCache {
         Self { ids, sources, kept, resize, stored, budget, used: AtomicUsize::new(0) }
     }
 
+    /// Whether its pictures are those of the dataset's records, in the order of these.
+    pub(crate) fn is_of(&self, dataset: &Dataset) -> bool {
+        self.ids.iter().eq(dataset.records().iter().map(|record| &record.id))
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.sources.len()
@@ -99,12 +104,10 @@ impl PixelCache {
             ImageSource::Absent => return Err(Error::NoImage { id: self.ids[index].clone() }),
         };
         let bytes = pixels.as_bytes().len();
-        if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget {
-            if slot.set(Arc::clone(&pixels)).is_err() {
-                // Another thread decoded it meanwhile.
-                self.used.fetch_sub(bytes, Ordering::Relaxed);
-            }
-        } else {
+        let with = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.budget);
+        let fits = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok();
+        if fits && slot.set(Arc::clone(&pixels)).is_err() {
+            // Another thread decoded it meanwhile.
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(pixels)
@@ -133,6 +136,9 @@ impl PixelCache {
         self.sources.retain(|_| index.next().is_some_and(chosen));
         let mut index = 0..;
         self.kept.retain(|_| index.next().is_some_and(chosen));
+        // A picture that decodes and cannot be resized was kept as decoded, and goes now.
+        let kept = self.kept.iter().filter_map(OnceLock::get);
+        self.used = AtomicUsize::new(kept.map(|pixels| pixels.as_bytes().len()).sum());
         self
     }
 }

@@ -56,20 +56,17 @@ impl Samples {
     /// them with the pixels.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the cache is of another dataset (their lengths differ) or the normalisation cannot be
-    /// used; [`Error::Record`] for answers that do not fit the schema.
+    /// [`Error::Setting`] where the cache is of other records or the normalisation cannot be used; [`Error::Record`] for
+    /// answers that do not fit the schema.
     pub fn new(
         dataset: &Dataset,
         cache: Arc<PixelCache>,
         normalization: Normalization,
         questionnaire: Questionnaire,
     ) -> Result<Self, Error> {
-        if cache.len() != dataset.records().len() {
-            return Err(crate::error::setting(
-                "length of the pixel cache",
-                cache.len(),
-                "the dataset's number of records",
-            ));
+        if !cache.is_of(dataset) {
+            let got = format!("pictures of {} other records", cache.len());
+            return Err(crate::error::setting("pixel cache", got, "the pictures of the dataset's records"));
         }
         let given = dataset.records().iter().map(|record| &record.answers);
         let answers = match questionnaire {

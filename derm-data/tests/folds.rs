@@ -10,15 +10,19 @@ use derm_data::{
 };
 use proptest::prelude::*;
 
-/// A table: a (class, lesion, patient) for each record.
+/// A table of three classes: a (class, lesion, patient) for each record.
 fn dataset(rows: &[(usize, usize, Option<usize>)]) -> Dataset {
+    of_classes(&["a", "b", "c"], rows)
+}
+
+fn of_classes(labels: &[&str], rows: &[(usize, usize, Option<usize>)]) -> Dataset {
     let records = rows.iter().enumerate().map(|(number, &(class, lesion, patient))| Record {
         lesion: format!("l{lesion} of {patient:?}"),
         case: format!("l{lesion} of {patient:?}"),
         patient: patient.map(|patient| format!("p{patient}")),
         ..Record::new(format!("r{number}"), ImageSource::Absent, ClassIndex::new(class))
     });
-    let labels = LabelMap::new(["a", "b", "c"]).unwrap();
+    let labels = LabelMap::new(labels.iter().copied()).unwrap();
     Dataset::new("rows", labels, records.collect(), FeatureSchema::empty(), Vec::new()).unwrap()
 }
 
@@ -191,6 +195,58 @@ fn folds_of_other_data_and_impossible_settings_are_refused() {
     assert!(matches!(folds.split(&dataset, 0, rest), Err(Error::Setting { .. })));
     let rest = RestFractions { train: f64::NAN, ..RestFractions::default() };
     assert!(matches!(folds.split(&dataset, 0, rest), Err(Error::Setting { .. })));
+}
+
+/// Rows of the classes a, b, c and d (counts) of one lesion.
+fn lesion(name: usize, counts: [usize; 4]) -> Vec<(usize, usize, Option<usize>)> {
+    let of_class = |(class, &count): (usize, &usize)| vec![(class, name, None); count];
+    counts.iter().enumerate().flat_map(of_class).collect()
+}
+
+#[test]
+fn a_class_whose_groups_end_in_one_fold_is_refused() {
+    // Class c has two groups, as many as there are folds, and both follow other classes into the second one.
+    let lesions = [[1, 0, 20, 0], [1, 0, 0, 100], [0, 1, 20, 0], [0, 1, 0, 0], [0, 0, 0, 100]];
+    let rows: Vec<_> = lesions.iter().enumerate().flat_map(|(name, &counts)| lesion(name, counts)).collect();
+    let dataset = of_classes(&["a", "b", "c", "d"], &rows);
+    let config = FoldConfig { folds: 2, ..FoldConfig::default() };
+    let error = Folds::stratified(&dataset, config).unwrap_err();
+    assert!(matches!(&error, Error::AbsentFromFold { class, fold: 1 } if class == "c"), "{error}");
+    let allowed = FoldConfig { empty_class: EmptyClassPolicy::Allow, ..config };
+    assert!(Folds::stratified(&dataset, allowed).is_ok());
+}
+
+#[test]
+fn publishers_validation_stays_and_calibration_comes_from_their_training_part() {
+    let plain = synthetic();
+    let mut role_of: BTreeMap<String, SplitRole> = BTreeMap::new();
+    for (number, group) in
+        groups(&plain, &(0..plain.records().len()).collect::<Vec<_>>()).into_iter().enumerate()
+    {
+        let role = [SplitRole::Train, SplitRole::Train, SplitRole::Validation, SplitRole::Test][number % 4];
+        role_of.insert(group, role);
+    }
+    let records: Vec<Record> = plain
+        .records()
+        .iter()
+        .map(|record| Record { published_role: role_of.get(record.group()).copied(), ..record.clone() })
+        .collect();
+    let (labels, schema) = (plain.labels().clone(), plain.schema().clone());
+    let dataset = Dataset::new("p", labels, records, schema, Vec::new()).unwrap();
+    let config = PublishedSplit { empty_class: EmptyClassPolicy::Allow, ..PublishedSplit::default() };
+    let split = Split::published(&dataset, &config).unwrap();
+    for record in dataset.records() {
+        let (published, role) = (record.published_role.unwrap(), split.roles_by_id()[record.id.as_str()]);
+        let taken = published == SplitRole::Train && role == SplitRole::Calibration;
+        assert!(published == role || taken, "{published} became {role}");
+    }
+    assert!(!split.ids(SplitRole::Calibration).is_empty());
+    // It is a split as any other: a file, with its hash.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("split.json");
+    split.write(&path).unwrap();
+    let read = Split::read(&path).unwrap();
+    assert_eq!((&read, read.hash()), (&split, split.hash()));
 }
 
 #[test]

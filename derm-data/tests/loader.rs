@@ -240,6 +240,30 @@ fn the_cache_keeps_to_its_budget_and_gives_the_same_pixels_beyond_it() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_resized_leaves_the_cache_and_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dataset = on_disk(folder.path(), 3, &[]);
+    image::RgbImage::new(300, 2).save(folder.path().join("1.png")).unwrap();
+    let cache =
+        dataset.load_pixels(resize(), StoredPixels::Decoded, UnreadablePolicy::Skip, usize::MAX).unwrap();
+    assert_eq!((cache.len(), dataset.skipped()[0].key.as_str()), (2, "r1"));
+    assert_eq!(cache.bytes(), 2 * 20 * 12 * 3);
+}
+
+#[test]
+fn a_cache_of_other_records_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = on_disk(folder.path(), 4, &[]);
+    let mut records = dataset.records().to_vec();
+    records.reverse();
+    let (labels, schema) = (dataset.labels().clone(), dataset.schema().clone());
+    let other = Dataset::new("reversed", labels, records, schema, Vec::new()).unwrap();
+    let cache = Arc::new(PixelCache::new(&other, resize(), StoredPixels::Resized, usize::MAX));
+    let error = Samples::new(&dataset, cache, Normalization::HALF, Questionnaire::Ignore).unwrap_err();
+    assert!(matches!(error, Error::Setting { name: "pixel cache", .. }), "{error}");
+}
+
+#[test]
 fn an_epoch_that_is_dropped_midway_leaves_no_thread_waiting() {
     let (dataset, samples) = synthetic();
     let config = LoaderConfig { batch_size: 2, workers: 4, prefetch: 1, ..LoaderConfig::default() };

@@ -116,6 +116,63 @@ fn a_crossing_is_reported_and_merging_ends_it() {
     assert!(matches!(near.across(&dataset, &split), Err(Error::SplitMismatch { .. })));
 }
 
+/// A picture of noise.
+fn noise(seed: u64) -> RgbPixels {
+    let mut state = seed;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    RgbPixels::new(64, 64, (0..64 * 64 * 3).map(|_| byte()).collect()).unwrap()
+}
+
+#[test]
+fn what_shares_a_picture_by_way_of_others_is_one_group_with_all_its_records() {
+    let drawn = drawn();
+    let mut records: Vec<Record> = drawn.records()[..3].to_vec();
+    let class = records[0].class;
+    let mut add = |id: &str, lesion: &str, patient: Option<&str>, picture: RgbPixels| {
+        let answers = records[0].answers.clone();
+        records.push(Record {
+            lesion: lesion.to_owned(),
+            case: format!("visit of {lesion}"),
+            patient: patient.map(str::to_owned),
+            answers,
+            ..Record::new(id, ImageSource::Rgb(Arc::new(picture)), class)
+        });
+    };
+    // Patient A with two lesions, patient B and a lesion without a patient: A's first picture is B's, and B's second
+    // one is that of the lesion, whose other picture is like no other.
+    let (shared, linking) = (noise(1), noise(2));
+    add("a1", "la1", Some("A"), shared.clone());
+    add("a2", "la2", Some("A"), noise(3));
+    add("b1", "lb", Some("B"), encoded_again(&shared));
+    add("b2", "lb", Some("B"), linking.clone());
+    add("x1", "lx", None, brightened(&linking));
+    add("x2", "lx", None, noise(4));
+    add("other", "lo", Some("C"), noise(5));
+    let (labels, schema) = (drawn.labels().clone(), drawn.schema().clone());
+    let dataset = Dataset::new("shared", labels, records, schema, Vec::new()).unwrap();
+    let find = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| NearDuplicates::find(&dataset, NearDuplicateConfig::default()).unwrap())
+    };
+    let near = find(1);
+    assert_eq!(near, find(4));
+    let (merged, count) = near.merge_groups(&dataset).unwrap();
+    assert_eq!(count, 2);
+    let group = |id: &str| merged.records().iter().find(|record| record.id == id).unwrap().group().to_owned();
+    for id in ["a1", "a2", "b1", "b2", "x1", "x2"] {
+        assert_eq!(group(id), "A", "{id}");
+    }
+    assert_eq!(group("other"), "C");
+    for (before, after) in dataset.records()[..3].iter().zip(merged.records()) {
+        assert_eq!((before.group(), &before.patient), (after.group(), &after.patient));
+    }
+    // Merging again changes nothing.
+    assert_eq!(near.merge_groups(&merged).unwrap().1, 0);
+}
+
 #[test]
 fn thresholds_are_checked_and_tables_have_no_pictures() {
     let dataset = drawn();

@@ -102,7 +102,7 @@ proptest! {
 
     #[test]
     fn an_orientation_moves_every_pixel_once(
-        seed in any::<u64>(), epoch in 0..50u64, index in 0..1000usize, side in 1..9usize,
+        seed in any::<u64>(), epoch in 0..50u64, index in 0..1000u64, side in 1..9usize,
     ) {
         let all = Augmentation { quarter_turns: 0.5, ..Augmentation::default() };
         let orientation = all.orientation(seed, epoch, index);

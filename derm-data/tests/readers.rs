@@ -208,6 +208,18 @@ fn isic2020_leaves_out_published_duplicates() {
 }
 
 #[test]
+fn isic2020_names_a_pair_of_duplicates_that_is_none() {
+    let table = format!("{HEADER_2020}{ROWS_2020}");
+    let list = "image_name_1,image_name_2\nA,\nA,B\n";
+    let root = isic2020_folder("train.csv", &table, &[(isic2020::DUPLICATES, list)]);
+    let error = isic2020::read(root.path(), ReadPolicy::STRICT).unwrap_err();
+    assert!(matches!(&error, Error::Cell { line: 2, .. }), "{error}");
+    let lenient = isic2020::read(root.path(), ReadPolicy::SKIP).unwrap();
+    let keys: Vec<&str> = skipped(&lenient).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [isic2020::DUPLICATES, "B"]);
+}
+
+#[test]
 fn isic2020_refuses_a_target_that_contradicts_its_name() {
     let table = format!("{HEADER_2020}{}", ROWS_2020.replace("malignant,1", "malignant,0"));
     let root = isic2020_folder("train.csv", &table, &[]);
@@ -339,6 +351,7 @@ fn scin_gives_a_record_an_image_and_a_soft_label_a_case() {
         &[("case_id", "13"), ("weighted_skin_condition_label", "{}")],
         &[("case_id", "15"), ("weighted_skin_condition_label", "{'Acne': 1.0}")],
         &[("case_id", "16"), ("weighted_skin_condition_label", "{'Psoriasis': 1.0}")],
+        &[("case_id", "17"), ("weighted_skin_condition_label", "{'Acne': 1.0}")],
     ];
     for prefix in ["", "dataset"] {
         let root = scin_folder(cases, opinions, prefix);
@@ -381,6 +394,7 @@ fn scin_gives_a_record_an_image_and_a_soft_label_a_case() {
             ("14", "the case has no row in the table of labels"),
             ("15", "the case has no image"),
             ("16", "its image \"dataset/images/2.png\" stands in case \"-12\" already"),
+            ("17", "it has no row in scin_cases.csv"),
         ];
         assert_eq!(skipped(&dataset), left_out);
         // A missing photograph leaves out itself, not its case.
@@ -571,6 +585,12 @@ fn derm7pt_is_read_in_full_with_its_split() {
         let error = derm7pt::read(root.path(), ReadPolicy::STRICT).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
+    // Row 1 is in the training part and then in the validation part: it stays in the first, and that is named.
+    let lenient = derm7pt::read(root.path(), ReadPolicy::SKIP).unwrap();
+    let roles: Vec<_> = lenient.records().iter().map(|record| record.published_role).collect();
+    assert_eq!(roles, [Some(SplitRole::Test), Some(SplitRole::Train), None]);
+    let [(key, reason)] = skipped(&lenient)[..] else { panic!("{:?}", lenient.skipped()) };
+    assert!(key == "validation part" && reason.contains("each row once"), "{key}: {reason}");
 }
 
 #[test]
@@ -806,6 +826,25 @@ fn dermamnist_with_a_damaged_pixel_is_refused() {
     );
 }
 
+#[test]
+fn dermamnist_with_a_damaged_label_is_refused() {
+    let root = folder(&[]);
+    let path = root.path().join("dermamnist.npz");
+    zip_file(&path, &mnist(28), CompressionMethod::Stored);
+    let mut bytes = fs::read(&path).unwrap();
+    let mut arrays = bytes.windows(6).enumerate().filter(|(_, window)| window == b"\x93NUMPY");
+    // The first label, 5, becomes 4: another class, and nothing but the checksum tells.
+    let first = arrays.nth(1).unwrap().0 + 10 + 118;
+    assert_eq!(bytes[first..first + 2], [5, 0]);
+    bytes[first] = 4;
+    fs::write(&path, bytes).unwrap();
+    let error = dermamnist::read(&path, ReadPolicy::STRICT).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format { reason, .. } if reason.starts_with("train_labels")),
+        "{error:?}"
+    );
+}
+
 // --- folders ---
 
 #[test]
@@ -939,6 +978,33 @@ fn a_case_alone_is_the_group() {
     let dataset = layout.read(root.path(), ReadPolicy::STRICT).unwrap();
     let groups: Vec<&str> = dataset.records().iter().map(Record::group).collect();
     assert_eq!(groups, ["v", "v", "3"]);
+}
+
+#[test]
+fn a_lesion_or_an_image_of_two_groups_is_refused() {
+    let layout = layout(
+        r#"{"table": "t.csv", "id": "id", "label": {"column": "dx"}, "patient": "who", "lesion": "lesion",
+            "case": "visit", "images": {"column": "file"}}"#,
+    );
+    // Row 2 may show lesion 1 of patient A: then one lesion would be two groups.
+    for (rows, words) in [
+        ("1,a,A,1,v,1.png\n2,a,,1,,2.png\n", "its lesion \"1\" is one of a patient in another row"),
+        ("1,a,A,1,v,1.png\n2,a,,,v,2.png\n", "its case \"v\" is one of a patient in another row"),
+        ("1,a,A,1,,1.png\n2,a,B,1,,1.png\n", "its image is one of the group \"A\" too"),
+    ] {
+        let root = folder(&[("1.png", ""), ("2.png", "")]);
+        fs::write(root.path().join("t.csv"), format!("id,dx,who,lesion,visit,file\n{rows}")).unwrap();
+        let error = layout.read(root.path(), ReadPolicy::STRICT).unwrap_err();
+        assert!(matches!(&error, Error::Row { line: 3, reason, .. } if reason.contains(words)), "{error}");
+        let lenient = layout.read(root.path(), ReadPolicy::SKIP).unwrap();
+        assert_eq!((ids(&lenient), lenient.skipped().len()), (vec!["1"], 1));
+    }
+    // Two lesions of unknown patients, and a patient's lesion photographed twice in one picture.
+    let root = folder(&[("1.png", ""), ("2.png", "")]);
+    let rows = "1,a,A,1,,1.png\n2,a,A,2,,1.png\n3,a,,3,,2.png\n4,a,,,,2.png\n";
+    fs::write(root.path().join("t.csv"), format!("id,dx,who,lesion,visit,file\n{rows}")).unwrap();
+    let error = layout.read(root.path(), ReadPolicy::STRICT).unwrap_err();
+    assert!(matches!(&error, Error::Row { line: 5, .. }), "{error}");
 }
 
 #[test]

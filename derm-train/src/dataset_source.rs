@@ -74,6 +74,11 @@ impl<'de> Visitor<'de> for SourceVisitor {
         if !NAMES.contains(&name) {
             return Err(E::unknown_variant(name, NAMES));
         }
+        if name == CSV {
+            return Err(E::custom(
+                "the columns of the table are missing: expected `csv: {table: …, label: …}`",
+            ));
+        }
         Source::deserialize(StrDeserializer::new(name)).map(DatasetSource::Read)
     }
 

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use derm_core::{Normalization, SplitRole};
+use derm_core::{Normalization, SplitRole, sha256_hex};
 use derm_data::{
-    Dataset, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Resize, ResizeRule,
-    SampleOrder, Sampler, Samples, Split, StoredPixels,
+    Dataset, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Record, Resize,
+    ResizeRule, SampleOrder, Sampler, Samples, Split, StoredPixels,
 };
+use serde_json::{Value, json};
 
 use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
@@ -118,6 +119,20 @@ impl Prepared {
     /// Where the split does not fit the dataset.
     pub fn training_counts(&self) -> Result<Vec<usize>, Error> {
         Ok(self.dataset.class_counts_of(&self.split.indices(&self.dataset, SplitRole::Train)?)?)
+    }
+
+    /// SHA-256, in hexadecimal, of what is learned of the records: their labels by name, and their answers where the
+    /// network reads these. A table or a label mapping that was edited gives another one.
+    pub(crate) fn records_hash(&self) -> String {
+        let names = self.dataset.labels().names();
+        let with_answers = self.samples.answer_width() > 0;
+        let of_record = |record: &Record| {
+            let answers = with_answers.then_some(&record.answers);
+            json!([record.id, names[record.class.get()], record.soft_label, answers])
+        };
+        let records: Vec<Value> = self.dataset.records().iter().map(of_record).collect();
+        let columns = with_answers.then(|| self.dataset.schema().column_names());
+        sha256_hex(json!([names, columns, records]).to_string().as_bytes())
     }
 
     fn summary(&self) -> Result<String, Error> {

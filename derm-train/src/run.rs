@@ -89,7 +89,11 @@ pub fn run_with<A: Architecture>(
 
     // Everything that can be refused is refused before this; from here on there is a folder.
     let weights = teacher.as_ref().and_then(|teacher| teacher.manifest().files.get("model.safetensors"));
-    let inputs = Inputs { split: prepared.split.hash(), teacher: weights.map(|file| file.sha256.clone()) };
+    let inputs = Inputs {
+        split: prepared.split.hash(),
+        records: prepared.records_hash(),
+        teacher: weights.map(|file| file.sha256.clone()),
+    };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
     progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));

@@ -20,6 +20,8 @@ const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillatio
 pub(crate) struct Inputs {
     /// Hash of the split: who was learned from.
     pub split: String,
+    /// Hash of the records: which labels and answers were learned.
+    pub records: String,
     /// SHA-256 of the teacher's weights.
     pub teacher: Option<String>,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Inputs {
 ///
 /// ```text
 /// config.yaml             the resolved recipe: every key with its value
-/// inputs.json             hash of the split, digest of the teacher's weights
+/// inputs.json             hashes of the split, of labels and answers, and of the teacher's weights
 /// split.json              who is in which role
 /// checkpoints/            the latest checkpoint
 /// history.jsonl           one line an epoch
@@ -136,9 +138,11 @@ fn check_inputs(folder: &Path, now: &Inputs) -> Result<(), Error> {
         let origin = path.display().to_string();
         Error::Key { origin, key: ".".to_owned(), reason: error.to_string() }
     })?;
-    let Inputs { split, teacher } = &before;
+    let Inputs { split, records, teacher } = &before;
     let key = if *split != now.split {
         format!("the split of the data was {split} and is {}", now.split)
+    } else if *records != now.records {
+        format!("the hash of the records' labels and answers was {records} and is {}", now.records)
     } else if *teacher != now.teacher {
         let digest = |teacher: &Option<String>| teacher.clone().unwrap_or("none".to_owned());
         format!(
@@ -186,17 +190,22 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
 
 /// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, and
 /// where the teacher lies, because its digest is compared.
-const FREE: [&str; 5] = ["workers", "prefetch", "cache_mib", "checkpoint_steps", "teacher"];
+const FREE: [&str; 5] = [
+    "dataset.workers",
+    "dataset.prefetch",
+    "dataset.cache_mib",
+    "training.checkpoint_steps",
+    "distillation.teacher",
+];
 
 fn differing_key(path: &str, before: &Value, now: &Value) -> Option<String> {
     match (before, now) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            let bound = keys.filter(|key| !FREE.contains(&key.as_str()));
-            bound.into_iter().find_map(|key| {
+            keys.map(|key| (key, format!("{path}.{key}"))).find_map(|(key, path)| {
                 let null = Value::Null;
                 let (a, b) = (a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null));
-                differing_key(&format!("{path}.{key}"), a, b)
+                if FREE.contains(&path.as_str()) { None } else { differing_key(&path, a, b) }
             })
         }
         _ => (before != now).then(|| format!("`{path}` was {before} and is {now}")),
@@ -216,7 +225,7 @@ mod tests {
     }
 
     fn inputs() -> Inputs {
-        Inputs { split: "0f3a".to_owned(), teacher: Some("77".to_owned()) }
+        Inputs { split: "0f3a".to_owned(), records: "5c".to_owned(), teacher: Some("77".to_owned()) }
     }
 
     /// A folder with a checkpoint, and its recipe.
@@ -234,6 +243,8 @@ mod tests {
         let (_place, mut recipe) = begun();
         recipe.dataset.workers += 1;
         recipe.training.checkpoint_steps += 1;
+        recipe.dataset.prefetch += 1;
+        recipe.dataset.cache_mib += 1;
         recipe.evaluation.bootstrap_replicates += 1;
         RunFolder::begin(&recipe, &inputs()).unwrap();
         recipe.training.epochs += 1;
@@ -249,6 +260,7 @@ mod tests {
         let (_place, recipe) = begun();
         for (other, word) in [
             (Inputs { split: "ffff".to_owned(), ..inputs() }, "split"),
+            (Inputs { records: "5d".to_owned(), ..inputs() }, "labels and answers"),
             (Inputs { teacher: None, ..inputs() }, "teacher"),
         ] {
             let error = RunFolder::begin(&recipe, &other).unwrap_err();

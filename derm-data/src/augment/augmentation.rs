@@ -118,9 +118,9 @@ impl Augmentation {
         self.cut_out.validate()
     }
 
-    /// How the record at `index` lies in `epoch`.
-    pub fn orientation(&self, seed: u64, epoch: u64, index: usize) -> Orientation {
-        let mut rng = PortableRng::new(seed, Purpose::Augment, epoch, index as u64);
+    /// How the record for which `key` stands lies in `epoch`, as [`Augmentation::draw`] has it.
+    pub fn orientation(&self, seed: u64, epoch: u64, key: u64) -> Orientation {
+        let mut rng = PortableRng::new(seed, Purpose::Augment, epoch, key);
         // Every draw is made whatever the probabilities, so that changing one leaves the others' outcomes alone.
         let mirror_columns = rng.chance(self.horizontal_flip);
         let mirror_rows = rng.chance(self.vertical_flip);

@@ -26,14 +26,15 @@ pub struct Drawn {
 }
 
 impl Augmentation {
-    /// What happens to the record at `index` in `epoch`. It follows from (seed, epoch, index) alone, and each kind of
-    /// change from numbers of its own, so that switching one on or off leaves the others as they were.
-    pub fn draw(&self, seed: u64, epoch: u64, index: usize) -> Drawn {
-        let rng = |purpose| PortableRng::new(seed, purpose, epoch, index as u64);
+    /// What happens in `epoch` to the record for which `key` stands: its index, unless an epoch shows it more than once.
+    /// It follows from (seed, epoch, key) alone, and each kind of change from numbers of its own, so that switching one on
+    /// or off leaves the others as they were.
+    pub fn draw(&self, seed: u64, epoch: u64, key: u64) -> Drawn {
+        let rng = |purpose| PortableRng::new(seed, purpose, epoch, key);
         // What has probability 0 need not be asked.
         let asked = |probability: f64, purpose| (probability > 0.0).then(|| rng(purpose));
         Drawn {
-            orientation: self.orientation(seed, epoch, index),
+            orientation: self.orientation(seed, epoch, key),
             crop: asked(self.random_resized_crop.probability, Purpose::RandomResizedCrop)
                 .and_then(|rng| self.random_resized_crop.draw(rng)),
             degrees: asked(self.rotation.probability, Purpose::Rotation)

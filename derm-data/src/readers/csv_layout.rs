@@ -1,6 +1,6 @@
 //! A table of one's own: which column is what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use derm_core::{ClassIndex, LabelMap, SplitRole};
@@ -71,7 +71,8 @@ pub struct CsvLayout {
     /// names.
     #[serde(default)]
     pub labels: Option<Vec<String>>,
-    /// The column of the patient; an empty cell is an unknown patient.
+    /// The column of the patient; an empty cell is an unknown patient. Such a row must not name a lesion or a case that
+    /// another row gives to a patient: it may be the same one, which a split would then divide.
     #[serde(default)]
     pub patient: Option<String>,
     /// The column of the lesion, which need be unique only within its patient. Unless given, and for an empty cell, the
@@ -181,6 +182,8 @@ impl CsvLayout {
             .as_ref()
             .map(|images| (images, ImageIndex::paths(root, &[images.folder.as_str()], "", policy.images)));
         let id_column = self.id_column().unwrap_or_default();
+        let of_patients = self.units_of_patients(&table);
+        let mut group_of_image: BTreeMap<PathBuf, String> = BTreeMap::new();
         let (answered, grouped) = (pairs(&self.answers), pairs(&self.subgroups));
         let mut intake = Intake::new(&name, labels, schema, policy);
         intake.read_rows(&table, id_column, |intake, row| {
@@ -197,6 +200,16 @@ impl CsvLayout {
             };
             let cell = |column: &Option<String>| column.as_ref().map_or("", |column| row.cell(column));
             let patient = cell(&self.patient);
+            if patient.is_empty() {
+                for (unit, column) in [("lesion", &self.lesion), ("case", &self.case)] {
+                    let name = cell(column);
+                    if of_patients.contains(&(unit, name)) {
+                        return Err(row.malformed(format!(
+                            "no patient, and its {unit} {name:?} is one of a patient in another row"
+                        )));
+                    }
+                }
+            }
             let lesion = within_patient(patient, cell(&self.lesion));
             let case = within_patient(patient, cell(&self.case));
             let unless_empty =
@@ -214,9 +227,29 @@ impl CsvLayout {
                 published_role: self.role(row, roles.as_ref())?,
                 ..Record::new(id, image, class)
             };
+            if let ImageSource::File(path) = &record.image {
+                let group = group_of_image.entry(path.clone()).or_insert_with(|| record.group().to_owned());
+                if group.as_str() != record.group() {
+                    let other = group.clone();
+                    return Err(row.malformed(format!(
+                        "its image is one of the group {other:?} too: it would be in two parts of a split"
+                    )));
+                }
+            }
             Ok(record.into())
         })?;
         intake.finish()
+    }
+
+    /// The lesions and cases, without the patient's name, of the rows that name a patient.
+    fn units_of_patients<'a>(&self, table: &'a Table) -> BTreeSet<(&'static str, &'a str)> {
+        let Some(patient) = &self.patient else { return BTreeSet::new() };
+        let known = table.rows().filter_map(Result::ok).filter(|row| !row.cell(patient).is_empty());
+        let units = known.flat_map(|row| {
+            let named = |column: &Option<String>| column.as_ref().map_or("", |column| row.cell(column));
+            [("lesion", named(&self.lesion)), ("case", named(&self.case))]
+        });
+        units.filter(|(_, name)| !name.is_empty()).collect()
     }
 
     fn feature_schema(&self, root: &Path) -> Result<FeatureSchema, Error> {

@@ -14,7 +14,7 @@ use super::ReadPolicy;
 use super::image_index::ImageIndex;
 use super::intake::{Intake, of_lesion, subgroups};
 use super::table::{Table, first_file};
-use crate::{Dataset, Error, Record, UnreadablePolicy, schema};
+use crate::{Dataset, Error, Record, schema};
 
 /// The twenty diagnoses in alphabetical order. The label mapping `derm7pt_to_five` makes the paper's five groups of them.
 pub const LABELS: [&str; 20] = [
@@ -95,9 +95,9 @@ fn read_images(root: &Path, policy: ReadPolicy, image: &str) -> Result<Dataset, 
     let mut columns = vec!["diagnosis", image];
     columns.extend(CRITERIA);
     let table = Table::read(&first_file(root, &METADATA), &columns)?;
-    let roles = roles(root, &table, policy)?;
     let images = ImageIndex::paths(root, &["images", ""], "", policy.images);
     let mut intake = Intake::new("Derm7pt", LabelMap::new(LABELS)?, schema::derm7pt()?, policy);
+    let roles = roles(root, &table, &mut intake)?;
     let asked: Vec<(&str, &str)> = CRITERIA
         .into_iter()
         .chain(PATIENT)
@@ -125,8 +125,8 @@ fn read_images(root: &Path, policy: ReadPolicy, image: &str) -> Result<Dataset, 
     intake.finish()
 }
 
-/// The published part of each row, by the row's line.
-fn roles(root: &Path, table: &Table, policy: ReadPolicy) -> Result<BTreeMap<u64, SplitRole>, Error> {
+/// The published part of each row, by the row's line; of a row that stands in two the first.
+fn roles(root: &Path, table: &Table, intake: &mut Intake) -> Result<BTreeMap<u64, SplitRole>, Error> {
     // A row that cannot be read has a number too.
     let lines: Vec<Option<u64>> = table.rows().map(|row| row.ok().map(|row| row.line())).collect();
     let mut roles = BTreeMap::new();
@@ -141,14 +141,16 @@ fn roles(root: &Path, table: &Table, policy: ReadPolicy) -> Result<BTreeMap<u64,
                 let index = row.cell("indexes").parse().ok();
                 let line = index.and_then(|index: usize| lines.get(index));
                 let line = line.ok_or_else(|| row.wrong("indexes", "the number of a row, from 0"))?;
-                match line.map(|line| roles.insert(line, role)) {
-                    Some(Some(_)) => Err(row.wrong("indexes", "each row once, in one part")),
-                    _ => Ok(()),
+                if let Some(line) = *line {
+                    if roles.contains_key(&line) {
+                        return Err(row.wrong("indexes", "each row once, in one part"));
+                    }
+                    roles.insert(line, role);
                 }
+                Ok(())
             });
-            match placed {
-                Err(_) if policy.rows == UnreadablePolicy::Skip => {}
-                placed => placed?,
+            if let Err(error) = placed {
+                intake.tolerate(&format!("{role} part"), error)?;
             }
         }
     }

@@ -151,10 +151,16 @@ impl Npz {
         let [rows, 1] = shape[..] else {
             return Err(array.wrong(&format!("the shape {shape:?}: expected [rows, 1]")));
         };
-        // What is read grows with the data, not with what the header claims.
+        // What is read grows with the data, not with what the header claims; one byte more, because the checksum is
+        // compared at the end of the data.
         let mut codes = Vec::new();
-        (&mut array.data).take(rows).read_to_end(&mut codes).map_err(|error| array.unreadable(&error))?;
-        if codes.len() as u64 == rows { Ok(codes) } else { Err(array.wrong("the data end too early")) }
+        let most = rows.saturating_add(1);
+        (&mut array.data).take(most).read_to_end(&mut codes).map_err(|error| array.unreadable(&error))?;
+        if codes.len() as u64 == rows {
+            Ok(codes)
+        } else {
+            Err(array.wrong(&format!("the data are not the {rows} bytes of its shape")))
+        }
     }
 
     fn images(&mut self, part: &str, rows: usize, budget: &mut u64) -> Result<Vec<RgbPixels>, Error> {

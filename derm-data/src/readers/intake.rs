@@ -114,7 +114,7 @@ impl Intake {
     }
 
     /// Names what is left out for an error that the policy tolerates; any other error is given back.
-    fn tolerate(&mut self, key: &str, error: Error) -> Result<(), Error> {
+    pub(super) fn tolerate(&mut self, key: &str, error: Error) -> Result<(), Error> {
         let tolerated = match error {
             Error::MissingImage { .. } => self.policy.images == ImagePolicy::Skip,
             Error::Cell { .. } | Error::Row { .. } | Error::DuplicateRow { .. } => {

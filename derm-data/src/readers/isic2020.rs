@@ -14,7 +14,7 @@ use super::ReadPolicy;
 use super::image_index::ImageIndex;
 use super::intake::{Intake, Reading, answer_subgroups, of_lesion};
 use super::table::{Table, first_file};
-use crate::{Dataset, Error, Record, UnreadablePolicy, schema};
+use crate::{Dataset, Error, Record, schema};
 
 /// The two classes, in the order of the column `target`. The column `diagnosis` is a subgroup: it is `unknown` for four
 /// images of five.
@@ -57,9 +57,9 @@ const QUESTIONS: [(&str, &str); 3] =
 pub fn read(root: impl AsRef<Path>, policy: ReadPolicy) -> Result<Dataset, Error> {
     let root = root.as_ref();
     let table = Table::read(&first_file(root, &GROUND_TRUTH), &COLUMNS)?;
-    let duplicates = duplicates(root, &table, policy)?;
     let images = ImageIndex::find(root, &IMAGE_FOLDERS, policy.images)?;
     let mut intake = Intake::new("ISIC 2020", LabelMap::new(LABELS)?, schema::isic()?, policy);
+    let duplicates = duplicates(root, &table, &mut intake)?;
     intake.read_rows(&table, "image_name", |intake, row| {
         let id = row.filled("image_name", "an image's name")?;
         if let Some(first) = duplicates.get(id) {
@@ -81,7 +81,7 @@ pub fn read(root: impl AsRef<Path>, policy: ReadPolicy) -> Result<Dataset, Error
 }
 
 /// The images to leave out, with the image of the table that each repeats.
-fn duplicates(root: &Path, table: &Table, policy: ReadPolicy) -> Result<BTreeMap<String, String>, Error> {
+fn duplicates(root: &Path, table: &Table, intake: &mut Intake) -> Result<BTreeMap<String, String>, Error> {
     let path = root.join(DUPLICATES);
     if !path.exists() {
         return Ok(BTreeMap::new());
@@ -90,19 +90,24 @@ fn duplicates(root: &Path, table: &Table, policy: ReadPolicy) -> Result<BTreeMap
     let present = table.distinct("image_name");
     let mut again: BTreeMap<String, String> = BTreeMap::new();
     for row in listed.rows() {
-        let row = match row {
-            Err(_) if policy.rows == UnreadablePolicy::Skip => continue,
-            row => row?,
+        let pair = row.and_then(|row| {
+            let name = |column| row.filled(column, "an image's name").map(str::to_owned);
+            Ok((name("image_name_1")?, name("image_name_2")?))
+        });
+        let (mut first, second) = match pair {
+            Ok(pair) => pair,
+            Err(error) => {
+                intake.tolerate(DUPLICATES, error)?;
+                continue;
+            }
         };
-        let second = row.filled("image_name_2", "an image's name")?;
-        let mut first = row.filled("image_name_1", "an image's name")?.to_owned();
         // Where the first image is itself a duplicate, the image that stays is the one that it repeats; of images that
         // repeat each other in a circle one stays.
         while let Some(earlier) = again.get(&first) {
             first.clone_from(earlier);
         }
         if first != second && present.contains(first.as_str()) {
-            again.entry(second.to_owned()).or_insert(first);
+            again.entry(second).or_insert(first);
         }
     }
     Ok(again)

@@ -74,7 +74,7 @@ const SUBGROUPS: [&str; 3] = ["age_group", "sex_at_birth", "fitzpatrick_skin_typ
 /// `fitzpatrick_dermatologists` (the median of up to three opinions; of an even number of them the lower middle),
 /// `monk_india`, `monk_us`, `confidence` (the highest that a dermatologist gave, 1 to 5) and `shot_type`.
 ///
-/// Left out, with the reason: a case without a label or without an image, and an image that another case or the same one
+/// Left out, with the reason: a case without a label or without an image, a label without a case, and an image that another case or the same one
 /// has already (the same photograph in two parts of a split would be a leak).
 ///
 /// # Errors
@@ -143,6 +143,7 @@ pub fn read(root: impl AsRef<Path>, policy: ReadPolicy) -> Result<Dataset, Error
         }
         Ok(Reading::Several(records))
     })?;
+    intake.skip_unmatched(&labels, &cases, "case_id");
     intake.finish()
 }
 

@@ -76,7 +76,8 @@ impl Folds {
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer than 2 folds or more folds than groups; [`Error::TooFewGroups`] for a class with fewer
-    /// groups than folds (unless allowed); [`Error::EmptyFold`] for a fold without a record.
+    /// groups than folds and [`Error::AbsentFromFold`] for one that is absent from a fold (unless allowed);
+    /// [`Error::EmptyFold`] for a fold without a record.
     pub fn stratified(dataset: &Dataset, config: FoldConfig) -> Result<Self, Error> {
         Self::repeat(dataset, config, 0)
     }
@@ -101,6 +102,17 @@ impl Folds {
         let parts = deal(dataset, &all, &shares, rng, config.empty_class)?;
         if let Some(fold) = parts.iter().position(Vec::is_empty) {
             return Err(Error::EmptyFold { fold: fold + 1 });
+        }
+        if config.empty_class == EmptyClassPolicy::Refuse {
+            // Groups of several classes may leave a class with groups enough in one fold.
+            for (fold, part) in (1..).zip(&parts) {
+                if let Some(class) = dataset.class_counts_of(part)?.iter().position(|&count| count == 0) {
+                    return Err(Error::AbsentFromFold {
+                        class: dataset.labels().names()[class].clone(),
+                        fold,
+                    });
+                }
+            }
         }
         let ids = parts.into_iter().map(|part| {
             let mut ids: Vec<String> =
