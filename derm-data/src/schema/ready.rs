@@ -62,11 +62,13 @@ ready_schemas! {
     isic
     /// The 21 answers of PAD-UFES-20. The block `history` leaks the diagnosis where it is empty, and `biopsed` is excluded.
     ///
-    /// `UNK` is an answer: the question was asked. It has a column of its own, beside the one for a missing answer.
+    /// `UNK` to a question about the lesion or the parents' origin is an answer: the question was asked. It has a column
+    /// of its own, beside the one for a missing answer.
     pad_ufes_20
     /// The questions of SCIN. Those with one column an option in the published file (`textures_*`, `body_parts_*`,
     /// `condition_symptoms_*`, `other_symptoms_*`, `race_ethnicity_*`) are one multiple choice each; a reader joins the
-    /// options that say `YES` by [`SEPARATOR`](super::SEPARATOR), and where none does the answer is missing.
+    /// options that say `YES` by [`SEPARATOR`](super::SEPARATOR), and where none does the answer is missing. No option
+    /// stands alone: that people tick nothing beside `no_relevant_symptoms` is not published.
     scin
     /// What the synthetic patients are asked.
     synthetic
