@@ -318,6 +318,20 @@ fn numbers_outside_are_refused_or_clipped() {
 }
 
 #[test]
+fn whole_numbers_decode_to_themselves_whatever_the_scaling() {
+    let schema = schema::ham10000().unwrap();
+    for fit in [["53.3", "71"], ["0", "0.1"], ["119", "120"], ["5", "85"]] {
+        let ages = fit.map(|age| answers(&[("age", age)]));
+        let fitted = schema.fit_scaling(&ages.iter().collect::<Vec<_>>()).unwrap();
+        for age in 0..=120 {
+            let given = answers(&[("age", &age.to_string())]);
+            let row = fitted.encode(&given).unwrap();
+            assert_eq!(fitted.decode(&row).unwrap(), given, "scaled by {fit:?}");
+        }
+    }
+}
+
+#[test]
 fn answers_that_do_not_fit_name_feature_and_values() {
     let schema = schema::synthetic().unwrap();
     let encode = |key: &str, value: &str| schema.encode(&answers(&[(key, value)]));
@@ -342,6 +356,9 @@ fn answers_that_do_not_fit_name_feature_and_values() {
     {
         assert!(encode(key, value).is_ok(), "{key} = {value}");
     }
+    let unitless = one(Feature::numeric("score", "?", "", 0.0, 7.0));
+    let error = unitless.encode(&answers(&[("score", "8")])).unwrap_err();
+    assert_eq!(error.to_string(), "answer \"8\" to feature `score`: expected a number from 0 to 7");
     let error = encode("shoe_size", "42").unwrap_err();
     assert!(matches!(&error, Error::UnknownFeature { known, .. } if known.len() == 9), "{error}");
 
@@ -516,6 +533,11 @@ fn a_schema_file_round_trips_and_refuses_what_it_does_not_know() {
         ("\"biopsed\"", "\"itch\"", "excluded"),
         ("\"missing\": \"indicator\"", "\"missing\": \"indicate\"", "indicate"),
         ("\"unknown\": \"column\"", "\"unknown\": true", "expected"),
+        (
+            "\"BRASIL\": \"BRAZIL\"",
+            "\"BRASIL\": \"BRAZIL\", \"BRASIL\": \"ITALY\"",
+            "\"BRASIL\" stands twice",
+        ),
         ("}", "", "key must be a string"),
     ] {
         let error = with(from, to).unwrap_err();

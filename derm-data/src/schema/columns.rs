@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::Given;
-use super::feature::BOOLEAN_VALUES;
 use super::site::lineage;
 use super::{Feature, FeatureKind, MissingPolicy, UnknownPolicy};
 
@@ -126,8 +125,7 @@ impl Feature {
                 } else {
                     2
                 };
-                (position < BOOLEAN_VALUES.len() && (position < 2 || answer.len() == 2))
-                    .then_some(Given::Value(position))
+                (position < 2 || answer.len() == 2).then_some(Given::Value(position))
             }
             FeatureKind::MultipleChoice { .. } => Some(Given::Values(ones().collect())),
             FeatureKind::BodySite { sites, .. } => {
@@ -153,7 +151,9 @@ impl Feature {
         let FeatureKind::Numeric { min, max, .. } = &self.kind else { return None };
         let near = f64::from(column) * std + mean;
         let rounded = (0..=17).filter_map(|digits| format!("{near:.digits$e}").parse::<f64>().ok());
-        rounded
+        // Rounding leaves 0 at some 1e-7 of the mean, whose first digit would give the column too.
+        std::iter::once(0.0)
+            .chain(rounded)
             .chain([near, *min, *max])
             .find(|number| (*min..=*max).contains(number) && scaled(*number, mean, std) == column)
             .map(Given::Number)

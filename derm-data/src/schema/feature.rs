@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::answer::{NONE, SEPARATOR};
 use super::site::{self, Site};
@@ -67,6 +69,32 @@ pub enum UnknownPolicy {
 /// Other ways to write a value: synonym to value.
 type Synonyms = BTreeMap<String, String>;
 
+/// Synonyms from a file, in which each stands once: of two, one would be lost.
+fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Synonyms, D::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Synonyms;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("synonyms with the values that they stand for")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Synonyms, A::Error> {
+            let mut synonyms = Synonyms::new();
+            while let Some((synonym, value)) = map.next_entry::<String, String>()? {
+                if synonyms.contains_key(&synonym) {
+                    return Err(A::Error::custom(format_args!("synonym {synonym:?} stands twice")));
+                }
+                synonyms.insert(synonym, value);
+            }
+            Ok(synonyms)
+        }
+    }
+
+    deserializer.deserialize_map(Pairs)
+}
+
 /// What a question asks for, and how the answer becomes columns. A column for a missing answer comes after those named
 /// here ([`MissingPolicy::Indicator`]).
 ///
@@ -77,7 +105,7 @@ type Synonyms = BTreeMap<String, String>;
 pub enum FeatureKind {
     /// A number; one column, `(x − mean) / std`.
     Numeric {
-        /// The unit, such as `years`.
+        /// The unit, such as `years`; empty for a number without one.
         unit: String,
         /// Smallest answer that is allowed.
         min: f64,
@@ -97,7 +125,7 @@ pub enum FeatureKind {
         /// The values, lowest first.
         values: Vec<String>,
         /// Other ways to write a value.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "distinct")]
         synonyms: Synonyms,
     },
     /// One of several values; one column a value, 1 where it is the answer.
@@ -105,7 +133,7 @@ pub enum FeatureKind {
         /// The values in the order of their columns.
         values: Vec<String>,
         /// Other ways to write a value.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "distinct")]
         synonyms: Synonyms,
     },
     /// Any number of values; one column a value, 1 where it is among the answer's. The answer's text joins its values by
@@ -118,7 +146,7 @@ pub enum FeatureKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         exclusive: Vec<String>,
         /// Other ways to write a value.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "distinct")]
         synonyms: Synonyms,
     },
     /// Yes or no; one column, 1 for yes and −1 for no, and a second one for "I do not know" where that is an answer.
@@ -128,7 +156,7 @@ pub enum FeatureKind {
         #[serde(default)]
         unknown: UnknownPolicy,
         /// Other ways to write `yes`, `no` and `unknown`.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "distinct")]
         synonyms: Synonyms,
     },
     /// A place on the body; one column a site, 1 for the site of the answer and for every site that it belongs to.
@@ -136,7 +164,7 @@ pub enum FeatureKind {
         /// The sites in the order of their columns.
         sites: Vec<Site>,
         /// Other ways to write a site.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "distinct")]
         synonyms: Synonyms,
     },
 }
@@ -216,10 +244,14 @@ impl Feature {
     /// What an answer may be, in words.
     pub fn expected(&self) -> String {
         match &self.kind {
-            FeatureKind::Numeric { unit, min, max, outside: OutsidePolicy::Refuse, .. } => {
-                format!("a number from {min} to {max} ({unit})")
+            FeatureKind::Numeric { unit, min, max, outside, .. } => {
+                let range = match outside {
+                    OutsidePolicy::Refuse => format!(" from {min} to {max}"),
+                    OutsidePolicy::Clip => String::new(),
+                };
+                let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+                format!("a number{range}{unit}")
             }
-            FeatureKind::Numeric { unit, outside: OutsidePolicy::Clip, .. } => format!("a number ({unit})"),
             FeatureKind::Ordinal { values, .. } | FeatureKind::Choice { values, .. } => {
                 format!("one of {values:?}")
             }
