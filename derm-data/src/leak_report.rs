@@ -3,7 +3,7 @@ use std::fmt;
 
 use derm_core::Probabilities;
 use derm_metrics::{ClassSet, auroc_ovr, balanced_accuracy};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -95,9 +95,10 @@ pub enum LeakVerdict {
 ///
 /// **Rule.** It leaks where the lower end of the 95 % interval of the out-of-fold balanced accuracy is above chance. The
 /// interval is `BA ± 1.96 √((1 + k / (k − 1)) Σ_c p_c (1 − p_c) / (n_c + 2)) / C` with `k = 5` folds, C classes and
-/// `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where `n_c` counts groups, not records: a lesion with five images weighs as
-/// one. With many records a
-/// leak too small to matter is found too; `balanced_accuracy` and `auroc` tell its size.
+/// `p_c = (n_c · recall_c + 1) / (n_c + 2)`, where `n_c` counts groups, not records: a lesion with five images adds one
+/// to it, and each of its images counts in the recall. With many records a leak too small to matter is found too;
+/// `balanced_accuracy` and `auroc` tell its size. A leak that only shows in which answers are missing together, and in no
+/// single one of them, is not found: naive Bayes cannot see it.
 ///
 /// # Source
 /// Manning, Raghavan, Schütze, Introduction to Information Retrieval (2008), section 13.3 (Bernoulli naive Bayes); the
@@ -264,14 +265,13 @@ fn judge(
 
     let mut values = Array2::zeros((members.len(), judged.len()));
     for fold in 0..FOLDS {
-        let training = members.iter().filter(|(row, _)| fold_of[groups[*row]] != fold);
-        let model = NaiveBayes::fit(training.map(|&(row, class)| (&rows[row], class)), judged.len());
-        for (position, &(row, _)) in members.iter().enumerate() {
-            if fold_of[groups[row]] == fold {
-                for (class, value) in model.probabilities(&rows[row]).into_iter().enumerate() {
-                    values[[position, class]] = value;
-                }
-            }
+        let training = members.iter().zip(&fold_of).filter(|&(_, &of)| of != fold);
+        let model = NaiveBayes::fit(training.map(|(&(row, class), _)| (&rows[row], class)), judged.len());
+        // Records miss the same answers by the thousand.
+        let mut known: BTreeMap<&[bool], Vec<f64>> = BTreeMap::new();
+        for (position, &(row, _)) in members.iter().enumerate().filter(|&(at, _)| fold_of[at] == fold) {
+            let of_pattern = known.entry(&rows[row]).or_insert_with(|| model.probabilities(&rows[row]));
+            values.row_mut(position).assign(&ArrayView1::from(&*of_pattern));
         }
     }
     let probabilities = Probabilities::new(values)?;
@@ -307,9 +307,9 @@ fn judge(
     }))
 }
 
-/// A fold for each group: the groups of each class, a group of several counting for its rarest, are dealt out one by one
-/// in a seeded order.
-fn folds<'a>(members: &[(usize, usize)], groups: &[&'a str], sizes: &[usize]) -> BTreeMap<&'a str, usize> {
+/// The fold of each member, one for all of a group: the groups of each class, a group of several counting for its rarest,
+/// are dealt out one by one in a seeded order.
+fn folds(members: &[(usize, usize)], groups: &[&str], sizes: &[usize]) -> Vec<usize> {
     let mut class_of: BTreeMap<&str, usize> = BTreeMap::new();
     for &(row, class) in members {
         let known = class_of.entry(groups[row]).or_insert(class);
@@ -320,7 +320,9 @@ fn folds<'a>(members: &[(usize, usize)], groups: &[&'a str], sizes: &[usize]) ->
     let mut order: Vec<(&str, usize)> = class_of.into_iter().collect();
     PortableRng::new(0, Purpose::LeakFolds, 0, 0).shuffle(&mut order);
     order.sort_by_key(|&(_, class)| class);
-    order.into_iter().enumerate().map(|(place, (group, _))| (group, place % FOLDS)).collect()
+    let fold_of: BTreeMap<&str, usize> =
+        order.into_iter().enumerate().map(|(place, (group, _))| (group, place % FOLDS)).collect();
+    members.iter().map(|&(row, _)| fold_of[groups[row]]).collect()
 }
 
 /// Naive Bayes on missing indicators, with equal class priors.

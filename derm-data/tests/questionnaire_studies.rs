@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use derm_core::{ClassIndex, LabelMap};
-use derm_data::schema::{self, Block, Feature, MissingPolicy, UnknownPolicy};
+use derm_data::schema::{self, Block, Feature, FeatureKind, MissingPolicy, UnknownPolicy};
 use derm_data::{
     AnswerDropoutConfig, Answers, Dataset, Error, FeatureSchema, ImageSource, LeakReport, LeakVerdict,
     MissingnessPrediction, PermutationImportance, PermutationImportanceConfig, PermutationUnit, Record,
@@ -384,6 +384,59 @@ fn missing_answers_that_know_nothing_are_rarely_accused() {
             "{lesions} lesions of {classes} classes, {images} images each: {alarms} of 200"
         );
     }
+}
+
+/// Some answer to a question.
+fn some_answer(kind: &FeatureKind) -> &str {
+    match kind {
+        FeatureKind::Numeric { .. } => "30",
+        FeatureKind::Boolean { .. } => "no",
+        FeatureKind::Ordinal { values, .. }
+        | FeatureKind::Choice { values, .. }
+        | FeatureKind::MultipleChoice { values, .. } => &values[0],
+        FeatureKind::BodySite { sites, .. } => &sites[0].name,
+    }
+}
+
+#[test]
+fn a_history_that_is_empty_without_a_biopsy_is_accused() {
+    // Images of each class in PAD-UFES-20, and about how many of them had a biopsy: all cancers.
+    let counts = [
+        ("ACK", 730, 178),
+        ("BCC", 845, 845),
+        ("MEL", 52, 52),
+        ("NEV", 244, 60),
+        ("SCC", 192, 192),
+        ("SEK", 235, 15),
+    ];
+    let schema = schema::pad_ufes_20().unwrap();
+    let history = schema.features_in("history").unwrap();
+    let mut draw = draws(8);
+    let mut records = Vec::new();
+    for (class, (name, images, biopsies)) in counts.into_iter().enumerate() {
+        for image in 0..images {
+            // Two images a patient. Without a biopsy the history was asked all the same of one in six.
+            let asked = image < biopsies || draw() < 1.0 / 6.0;
+            let given =
+                schema.features().iter().filter(|feature| asked || !history.contains(&feature.name.as_str()));
+            let answers =
+                given.map(|feature| (feature.name.clone(), some_answer(&feature.kind).to_owned())).collect();
+            let patient = Some(format!("{name}{}", image / 2));
+            let record = Record::new(format!("{name}_{image}"), ImageSource::Absent, ClassIndex::new(class));
+            records.push(Record { patient, answers, ..record });
+        }
+    }
+    let labels = LabelMap::new(counts.map(|(name, _, _)| name)).unwrap();
+    let data = Dataset::new("PAD-UFES-20, made", labels, records, schema.clone(), Vec::new()).unwrap();
+    let found = report(&data);
+    let judged = measured(&found);
+    assert!(judged.leaks && judged.low > judged.chance + 0.05, "{found}");
+    // Who has a history is likelier a basal cell carcinoma than not, and who has none a seborrhoeic keratosis.
+    assert!([1, 5].iter().all(|&class| judged.auroc[class].unwrap() > 0.7), "{found}");
+    assert!(found.summary().ends_with("blocks that the schema marks as leaking: history"), "{found}");
+    // Without the marked block nothing is left that could tell.
+    let trimmed = data.with_schema(schema.drop(&history).unwrap()).unwrap();
+    assert_eq!(report(&trimmed).verdict, LeakVerdict::NothingVaries);
 }
 
 #[test]
