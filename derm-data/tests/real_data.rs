@@ -1,4 +1,5 @@
-//! HAM10000 as it is. `DERM_DATA_DIR` names the folder that holds `ham10000/`.
+//! HAM10000 as it is, and the answers of the other tables. `DERM_DATA_DIR` names the folder that holds `ham10000/` and so
+//! on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use derm_core::{Interpolation, SplitRole};
 use derm_data::{
     CorruptionKind, Dataset, EmptyClassPolicy, ImageSource, NearDuplicateConfig, NearDuplicates, ReadPolicy,
     Record, Resize, ResizeRule, RgbPixels, Split, SplitConfig, UnreadablePolicy, decode_file,
-    readers::ham10000,
+    readers::{derm7pt, ham10000, isic2019, isic2020, pad_ufes_20, uci_dermatology},
 };
 
 fn ham() -> Dataset {
@@ -27,6 +28,32 @@ fn the_records_are_those_of_the_metadata() {
     let missing_age = dataset.records().iter().filter(|record| !record.answers.contains_key("age")).count();
     assert_eq!(missing_age, 52);
     assert!(dataset.skipped().is_empty());
+}
+
+#[test]
+#[ignore = "needs DERM_DATA_DIR"]
+fn every_published_answer_decodes_to_what_was_said() {
+    let root = PathBuf::from(std::env::var_os("DERM_DATA_DIR").expect("DERM_DATA_DIR names the data folder"));
+    let policy = ReadPolicy::TABLE_ONLY;
+    let datasets = [
+        ham10000::read(root.join("ham10000"), policy),
+        isic2019::read(root.join("isic2019"), policy),
+        isic2020::read(root.join("isic2020"), policy),
+        derm7pt::read(root.join("derm7pt"), policy),
+        pad_ufes_20::read(root.join("pad_ufes20"), policy),
+        uci_dermatology::read(root.join("uci_dermatology"), policy),
+    ];
+    for dataset in datasets {
+        let mut dataset = dataset.unwrap();
+        dataset.fit_schema(&(0..dataset.records().len()).collect::<Vec<_>>()).unwrap();
+        let schema = dataset.schema();
+        for Record { id, answers, .. } in dataset.records() {
+            let row = schema.encode(answers).unwrap();
+            let decoded = schema.decode(&row).unwrap();
+            assert_eq!(decoded, schema.canonical(answers).unwrap(), "{}: {id}", dataset.name());
+            assert_eq!(schema.encode(&decoded).unwrap(), row);
+        }
+    }
 }
 
 #[test]
