@@ -1,18 +1,16 @@
 //! Classifiers that see no image: what a questionnaire alone tells, and which of its questions tell it.
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use derm_backbones::QuestionnaireEncoderConfig;
-use derm_core::{
-    ClassIndex, Criterion as _, FileError, LabelMap, Probabilities, SplitRole, Targets, ValueError,
-};
+use derm_core::{ClassIndex, Criterion as _, Probabilities, SplitRole, Targets, ValueError};
 use derm_data::{
-    AnswerDropoutConfig, AnswerDropoutSweep, Answers, Dataset, FeatureSchema, FoldConfig, Folds, ImageSource,
-    LeakReport, PermutationImportanceConfig, PermutationUnit, Record, Split, SplitConfig, SplitFractions,
+    AnswerDropoutConfig, AnswerDropoutSweep, Answers, Dataset, FeatureSchema, FoldConfig, Folds, LeakReport,
+    PermutationImportanceConfig, PermutationUnit, Split, SplitConfig, SplitFractions,
 };
 use derm_losses::{CrossEntropyLossConfig, WeightNormalization, WeightScheme, ZeroCounts, class_weights};
 use derm_metrics::{ClassSet, Interval, Metric, Resamples, accuracy, bootstrap, wilson};
@@ -427,49 +425,18 @@ pub enum Table {
     Ham10000,
 }
 
-/// Reads `dermatology.data`: 34 attributes in the order of the ready questionnaire, then the diagnosis, 1 to 6.
-fn uci_dermatology(root: &Path) -> Result<Dataset, Error> {
-    let path = root.join("dermatology.data");
-    let text = fs::read_to_string(&path).map_err(FileError::at(&path, "read"))?;
-    let schema = derm_data::schema::uci_dermatology()?;
-    let labels = LabelMap::new([
-        "psoriasis",
-        "seborrhoeic dermatitis",
-        "lichen planus",
-        "pityriasis rosea",
-        "chronic dermatitis",
-        "pityriasis rubra pilaris",
-    ])?;
-    let mut records = Vec::new();
-    for (line, row) in (1_u64..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {
-        let cells: Vec<&str> = row.split(',').collect();
-        let wrong = |reason: String| derm_data::Error::Row { path: path.clone(), line, reason };
-        let (Some((code, values)), 35) = (cells.split_last(), cells.len()) else {
-            return Err(wrong(format!("{} cells: expected 35", cells.len())).into());
-        };
-        let code: Option<usize> = code.trim().parse().ok().and_then(|code: usize| code.checked_sub(1));
-        let class = code.and_then(|code| labels.class_at(code).ok());
-        let class = class.ok_or_else(|| wrong("expected a diagnosis from 1 to 6 at the end".to_owned()))?;
-        let answers = schema.features().iter().zip(values);
-        let answers = answers.map(|(feature, value)| (feature.name.clone(), (*value).to_owned())).collect();
-        let record = Record::new(format!("patient_{line:03}"), ImageSource::Absent, class);
-        records.push(Record { answers, ..record });
-    }
-    Ok(Dataset::new("UCI dermatology", labels, records, schema, Vec::new())?)
-}
-
 /// Reads the table under a folder and studies it; gives the text to print.
 ///
 /// # Errors
 /// Where the table cannot be read, otherwise as [`study_table`] and [`study_split`].
 pub fn run(table: Table, root: &Path, options: &Options, device: &Device) -> Result<String, Error> {
+    let policy = derm_data::ReadPolicy::TABLE_ONLY;
     match table {
         Table::UciDermatology => {
-            let dataset = uci_dermatology(root)?;
+            let dataset = derm_data::readers::uci_dermatology::read(root, policy)?;
             Ok(study_table(&dataset, &["clinical", "histopathological"], options, device)?.to_string())
         }
         Table::Ham10000 => {
-            let policy = derm_data::readers::ReadPolicy::TABLE_ONLY;
             let dataset = derm_data::readers::ham10000::read(root, policy)?;
             let options = Options { balanced: true, ..options.clone() };
             // That of `configs/ham10000_resnet18.yaml`, so that the numbers stand beside an image run's.
