@@ -1008,6 +1008,38 @@ fn a_lesion_or_an_image_of_two_groups_is_refused() {
 }
 
 #[test]
+fn a_row_without_a_required_answer_is_an_error_or_a_named_skip() {
+    let schema = r#"{"version": 2, "name": "own", "revision": "1", "missing_markers": [], "features": [
+        {"name": "age", "question": "Age?", "missing": "required", "answer": {"kind": "numeric", "unit": "years",
+         "min": 0, "max": 120, "mean": 60, "std": 60}},
+        {"name": "sex", "question": "Sex?", "answer": {"kind": "choice", "values": ["f", "m"]}}]}"#;
+    let layout = layout(
+        r#"{"table": "t.csv", "label": {"column": "dx"}, "id": "id", "schema": {"file": "own.json"},
+            "answers": {"age": "age", "sex": "sex"}}"#,
+    );
+    let read = |rows: &str, policy| {
+        let root = folder(&[("t.csv", &format!("id,dx,age,sex\n{rows}")), ("own.json", schema)]);
+        layout.read(root.path(), policy)
+    };
+    let strict = |rows: &str| read(rows, ReadPolicy::STRICT).unwrap_err();
+    let error = strict("a,nv,40,f\nb,nv,,m\n");
+    assert!(
+        matches!(&error, Error::Row { line: 3, reason, .. } if reason.contains("`age` needs")),
+        "{error}"
+    );
+    // What is wrong in a cell is told even where a required answer is missing too.
+    let error = strict("b,nv,,x\n");
+    assert!(
+        matches!(&error, Error::Cell { column, value, .. } if column == "sex" && value == "x"),
+        "{error}"
+    );
+    let dataset = read("a,nv,40,f\nb,nv,,m\nc,nv,,x\n", ReadPolicy::SKIP).unwrap();
+    assert_eq!(ids(&dataset), ["a"]);
+    let skipped: Vec<&str> = dataset.skipped().iter().map(|skipped| skipped.key.as_str()).collect();
+    assert_eq!(skipped, ["b", "c"]);
+}
+
+#[test]
 fn classes_may_be_columns_with_ones_or_weights() {
     let root = folder(&[("t.csv", "mel,nv\n1,0\n0,1\n")]);
     let one_hot = layout(r#"{"table": "t.csv", "label": {"one_hot": ["nv", "mel"]}}"#);

@@ -101,12 +101,16 @@ impl Intake {
         }
     }
 
-    /// Keeps a record whose id is new.
+    /// Keeps a record whose id is new and whose required answers are there.
     fn take(&mut self, row: Row<'_>, key: &str, record: Record) -> Result<(), Error> {
         let line = row.line();
         if let Some(&first) = self.lines.get(&record.id) {
             let (path, id) = (row.path().to_owned(), record.id);
             return self.tolerate(key, Error::DuplicateRow { path, line, id, first });
+        }
+        if let Err(source) = self.schema.encode(&record.answers) {
+            let (path, reason) = (row.path().to_owned(), source.to_string());
+            return self.tolerate(key, Error::Row { path, line, reason });
         }
         self.lines.insert(record.id.clone(), line);
         self.records.push(record);
@@ -168,11 +172,10 @@ impl Intake {
         if self.schema.is_missing(value) {
             return Ok(());
         }
-        let answer = (feature.to_owned(), value.to_owned());
-        match self.schema.encode(&Answers::from([answer.clone()])) {
-            // Another feature's answer may be required: the dataset checks whole records.
-            Ok(_) | Err(Error::MissingAnswer { .. }) => {
-                answers.extend([answer]);
+        // That required features have answers, `take` checks on whole records.
+        match self.schema.check_answer(feature, value) {
+            Ok(()) => {
+                answers.insert(feature.to_owned(), value.to_owned());
                 Ok(())
             }
             Err(Error::Answer { expected, value, .. }) => Err(Error::Cell {

@@ -208,6 +208,16 @@ impl FeatureSchema {
         (!self.is_missing(text) && !feature.says_missing(known, text)).then_some(text)
     }
 
+    /// Checks the answer to one feature, whatever the others are.
+    pub(crate) fn check_answer(&self, feature: &str, text: &str) -> Result<(), Error> {
+        let index = self.features.iter().position(|known| known.name == feature);
+        let index = index.ok_or_else(|| self.unknown(feature))?;
+        if !self.is_missing(text) {
+            self.features[index].given(&self.known[index], text)?;
+        }
+        Ok(())
+    }
+
     /// What was answered, one a feature.
     fn given(&self, answers: &Answers) -> Result<Vec<Option<Given>>, Error> {
         for key in answers.keys() {
