@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use derm_backbones::ClassifierConfig;
 use derm_core::{LabelMap, View, sha256_file, sha256_hex};
-use derm_data::Answers;
+use derm_data::schema::{self, Feature, MissingPolicy, UnknownPolicy};
+use derm_data::{Answers, FeatureSchema};
 use derm_predict::{BundleConfig, Error, Manifest, Predictor};
 use tiny_bundle::{CLASSES, PNG, Tiny};
 
@@ -261,6 +262,53 @@ fn writing_spares_what_is_there() {
     broken.write(&place.path().join("other")).unwrap_err();
     let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["bundle"]);
+}
+
+#[test]
+fn a_questionnaire_of_every_kind_refuses_what_it_does_not_know_and_names_what_is_missing() {
+    let bundle = |schema: FeatureSchema| {
+        let (place, folder) = written(&Tiny::with_schema(Some(schema)));
+        (place, load(&folder).unwrap())
+    };
+    let decide = |predictor: &Predictor, answers: &[(&str, &str)]| {
+        let answers: Answers = answers.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        predictor.predict_bytes(PNG, "upload.png", &answers)
+    };
+    let (_place, intake) = bundle(schema::teledermatology().unwrap());
+    for (name, answer, expected) in [
+        ("general_symptoms", "fever|toothache", r#""none" or any of ["fever", "chills""#),
+        ("general_symptoms", "fever, chills", "joined by '|'"),
+        ("general_symptoms", "none|fever", r#""none" or any of"#),
+        ("body_site", "moon", r#"one of ["head and neck", "scalp""#),
+        ("bleeding", "perhaps", "yes, no or unknown"),
+        ("itch", "4", r#"one of ["no", "mild", "moderate", "severe"]"#),
+        ("age", "forty", "a number from 0 to 120 (years)"),
+    ] {
+        let text = decide(&intake, &[(name, answer)]).unwrap_err().to_string();
+        let start = format!("answer {answer:?} to feature `{name}`: expected ");
+        assert!(text.starts_with(&start) && text.contains(expected), "{text}");
+    }
+    let text = decide(&intake, &[("shoe_size", "42")]).unwrap_err().to_string();
+    assert!(text.starts_with("unknown feature `shoe_size`") && text.contains("\"body_site\""), "{text}");
+    // "No value applies" and "I do not know" are answers, "not asked" and a blank are none.
+    let given = [("general_symptoms", "None"), ("body_site", "LIP"), ("bleeding", "not sure")];
+    let missing = [("itch", "not asked"), ("colours", " ")];
+    let decision = decide(&intake, &[given.as_slice(), missing.as_slice()].concat()).unwrap();
+    let names = intake.schema().unwrap().features().iter().map(|feature| feature.name.as_str());
+    let expected: Vec<&str> = names.filter(|name| given.iter().all(|(given, _)| given != name)).collect();
+    assert_eq!(decision.missing_answers, expected);
+
+    let (_place, pad) = bundle(schema::pad_ufes_20().unwrap());
+    let text = decide(&pad, &[("itch", "True"), ("biopsed", "True")]).unwrap_err().to_string();
+    assert!(text.starts_with("feature `biopsed` must not be an input: Whether a biopsy was taken"), "{text}");
+
+    let age = Feature::numeric("age", "?", "years", 0.0, 120.0).with_missing(MissingPolicy::Required);
+    let itch = Feature::boolean("itch", "?", UnknownPolicy::Missing);
+    let (_place, strict) =
+        bundle(FeatureSchema::builder("strict", "1").features([age, itch]).build().unwrap());
+    let text = decide(&strict, &[("itch", "yes")]).unwrap_err().to_string();
+    assert_eq!(text, "feature `age` needs an answer: expected a number from 0 to 120 (years)");
+    assert_eq!(decide(&strict, &[("age", "61")]).unwrap().missing_answers, ["itch"]);
 }
 
 #[test]

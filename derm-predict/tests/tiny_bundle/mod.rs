@@ -40,7 +40,11 @@ pub(crate) struct Tiny {
 impl Tiny {
     /// With or without a questionnaire. The batch-norm statistics are those of a batch, not the initial ones.
     pub(crate) fn new(questionnaire: bool) -> Self {
-        let schema = questionnaire.then(|| derm_data::schema::synthetic().unwrap());
+        Self::with_schema(questionnaire.then(|| derm_data::schema::synthetic().unwrap()))
+    }
+
+    /// With a questionnaire, or none.
+    pub(crate) fn with_schema(schema: Option<FeatureSchema>) -> Self {
         let width = schema.as_ref().map(FeatureSchema::width);
         let block = BlockKind::Basic;
         let resnet = ResNetConfig { block, depths: vec![1, 1], widths: vec![4, 8], stem: Stem::Conv3x3 };
