@@ -1,11 +1,11 @@
 use std::io::Cursor;
 
 use derm_core::SplitRole;
-use derm_data::{Answers, ImageSource, Record, RgbPixels, decode_file};
+use derm_data::{Answers, ImageSource, LeakReport, LeakVerdict, Record, RgbPixels, decode_file};
 use derm_report::{
-    GalleryItem, LearningCurve, Report, Section, class_table, confusion_heat_map, learning_curves,
-    metric_table, policy_notes, recall_comparison, reliability_diagram, risk_coverage_plot, tier_coverage,
-    tier_summary,
+    Align, GalleryItem, LearningCurve, Report, Section, Table, class_table, confusion_heat_map,
+    learning_curves, metric_table, policy_notes, recall_comparison, reliability_diagram, risk_coverage_plot,
+    tier_coverage, tier_summary,
 };
 
 use crate::architecture::Architecture;
@@ -56,7 +56,7 @@ impl<A: Architecture> Finished<A> {
             .map(|skipped| (skipped.key.clone(), skipped.reason.clone()))
             .collect();
 
-        Ok(Report::new(self.recipe.name.clone())
+        let report = Report::new(self.recipe.name.clone())
             .lead(self.lead())
             .section(metrics.table(metric_table(&models)?))
             .section(
@@ -69,7 +69,13 @@ impl<A: Architecture> Finished<A> {
             )
             .section(Section::new("Calibration").figure(reliability_diagram(&reliability)?))
             .section(decisions)
-            .section(Section::new("Learning").figures(learning_curves(&curves)?))
+            .section(Section::new("Learning").figures(learning_curves(&curves)?));
+        let report = if self.recipe.model.use_answers {
+            report.section(missing_answers(&self.prepared.leak_report)?)
+        } else {
+            report
+        };
+        Ok(report
             .section(
                 Section::new("Test images with their decisions")
                     .text("The first lesions of each tier in the order of their names; no image was chosen by hand.")
@@ -149,6 +155,46 @@ impl<A: Architecture> Finished<A> {
         }
         Ok(items)
     }
+}
+
+/// What the missing answers of the training records tell of their class.
+fn missing_answers(report: &LeakReport) -> Result<Section, Error> {
+    let LeakReport { classes, records, groups, features, blocks, verdict, .. } = report;
+    let found = format!("{records} training records of {groups} lesions or patients; {}.", report.summary());
+    let section = Section::new("What missing answers tell");
+    let mut section =
+        if report.leaks() { section.note(format!("Warning: {found}")) } else { section.text(found) };
+    for block in blocks {
+        if let Some(reason) = &block.leak {
+            section = section.text(format!("{}: {reason}", block.block));
+        }
+    }
+    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{share:.3}"));
+    let columns = ["Share missing", "all"].into_iter().chain(classes.iter().map(String::as_str));
+    let align = [Align::Left].into_iter().chain(std::iter::repeat(Align::Right));
+    let mut table = Table::new(columns.zip(align));
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let blocks = blocks.iter().map(|one| (format!("all of {}", one.block), one.overall, &one.by_class));
+    let features = features.iter().map(|one| (one.feature.clone(), one.overall, &one.by_class));
+    for (name, overall, by_class) in blocks.chain(features).filter(|(_, overall, _)| *overall > 0.0) {
+        let shares = [Some(overall)].into_iter().chain(by_class.iter().copied()).map(share);
+        rows.push([name].into_iter().chain(shares).collect());
+    }
+    if let LeakVerdict::Measured(measured) = verdict {
+        let auroc = |class: usize| {
+            let place = measured.classes.iter().position(|&judged| judged == class);
+            share(place.and_then(|place| measured.auroc[place]))
+        };
+        let cells = ["AUROC from what is missing (0.5 is chance)".to_owned(), share(None)];
+        rows.push(cells.into_iter().chain((0..classes.len()).map(auroc)).collect());
+    }
+    if rows.is_empty() {
+        return Ok(section);
+    }
+    for row in rows {
+        table.push(row)?;
+    }
+    Ok(section.table(table))
 }
 
 /// The pixels of a record as they were published or drawn.

@@ -13,7 +13,9 @@ use derm_backbones::{
     Stem,
 };
 use derm_core::{Backbone, LabelMap, SplitRole, Taps};
-use derm_data::{Batch, ImageSource};
+use derm_data::{
+    Batch, EmptyBlock, ImageSource, LeakReport, LeakVerdict, MissingShare, MissingnessPrediction,
+};
 use derm_losses::CrossEntropyLossConfig;
 use derm_predict::{Bundle, BundleConfig, Predictor};
 use derm_train::{
@@ -120,6 +122,73 @@ fn a_finished_run_is_only_measured_again() {
         assert!(error.to_string().contains(overrides.split('=').next().unwrap()), "{error}");
     }
     assert_eq!(contents(&folder), before);
+}
+
+#[test]
+fn the_report_says_what_missing_answers_tell_where_the_network_reads_answers() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let section = |html: &str| -> Option<String> {
+        // The first mention is in the table of contents.
+        let (_, rest) = html.rsplit_once("What missing answers tell")?;
+        Some(rest.split("</section>").next().unwrap().to_owned())
+    };
+    let train = |name: &str, overrides: &[&str]| {
+        run(&recipe(&place.path().join(name), overrides), &device(), Progress::Silent).unwrap()
+    };
+    let html = |path: &Path| fs::read_to_string(path.join("report.html")).unwrap();
+    let images = train("images", &["training.epochs=1", "model.use_answers=false"]);
+    assert_eq!(section(&html(&images.folder)), None);
+
+    let mut both = train("both", &["training.epochs=1"]);
+    let shown = section(&html(&both.folder)).unwrap();
+    assert!(shown.contains("training records of") && !shown.contains("Warning"), "{shown}");
+    let missing = both.prepared.leak_report.features.iter().filter(|one| one.overall > 0.0);
+    assert!(missing.clone().count() > 0);
+    for one in missing {
+        assert!(shown.contains(&format!("{:.3}", one.overall)) && shown.contains(&one.feature), "{shown}");
+    }
+
+    // The report of a dataset whose empty block tells the class.
+    both.prepared.leak_report = LeakReport {
+        schema: "made".to_owned(),
+        classes: vec!["benign".to_owned(), "malignant".to_owned(), "rare".to_owned()],
+        records: 100,
+        groups: 90,
+        features: vec![MissingShare {
+            feature: "smoke".to_owned(),
+            overall: 0.375,
+            by_class: vec![Some(0.75), Some(0.0), None],
+        }],
+        blocks: vec![EmptyBlock {
+            block: "history".to_owned(),
+            leak: Some("Empty only without a biopsy.".to_owned()),
+            overall: 0.25,
+            by_class: vec![Some(0.5), Some(0.0), None],
+        }],
+        verdict: LeakVerdict::Measured(MissingnessPrediction {
+            balanced_accuracy: 0.875,
+            low: 0.8,
+            high: 0.95,
+            alpha: 0.05,
+            chance: 0.5,
+            classes: vec![0, 1],
+            auroc: vec![Some(0.875), Some(0.876)],
+            leaks: true,
+        }),
+    };
+    let shown = section(&both.report(&[]).unwrap().to_html().unwrap()).unwrap();
+    for words in [
+        "Warning: 100 training records of 90 lesions or patients",
+        "balanced accuracy 0.875 [0.800, 0.950]",
+        "history: Empty only without a biopsy.",
+        "all of history",
+        "smoke",
+        "0.750",
+        "0.876",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
 }
 
 /// What the training of `recipe` starts from.
