@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use burn::tensor::Device;
 use derm_backbones::count_parameters;
-use derm_data::{ImageSource, schema};
+use derm_data::{CorruptionKind, ImageSource, schema};
+use derm_metrics::{ClassSet, balanced_accuracy};
 use derm_predict::Predictor;
 use derm_train::{Architecture as _, Named, Progress, Recipe};
 use examples::quickstart::{Options, Summary, run_all, student, teacher};
+use examples::robustness;
 
 /// Tells the child that it is one.
 const CHILD: &str = "DERM_QUICKSTART_CHILD";
@@ -41,12 +44,42 @@ fn child() {
     decisions_are_those_of_the_test_predictions(&summary);
     the_bundle_decides_alike(&summary, &Predictor::load(summary.student.bundle(), &device).unwrap());
 
+    a_finished_run_is_studied_again(&summary, &device);
+
     let table = summary.to_string();
     let parts =
         ["balanced_accuracy", "parameters", "run/student/bundle", "run/report.html", "answer", "refer"];
     for part in parts {
         assert!(table.contains(part), "the table lacks {part}:\n{table}");
     }
+}
+
+/// `robustness` on the student's folder: its own number comes out again, and every kind has its five levels.
+fn a_finished_run_is_studied_again(summary: &Summary, device: &Device) {
+    let kinds = vec![CorruptionKind::JpegQ, CorruptionKind::GaussianNoise];
+    let options = robustness::Options { kinds, seed: 0 };
+    let text = robustness::run(Path::new("run/student"), &[], &options, device).unwrap();
+    let test = &summary.student.test;
+    let own = balanced_accuracy(&test.probabilities(), test.targets(), ClassSet::Present).unwrap();
+    let line =
+        |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{text}"));
+    assert!(line("identity").contains(&format!("{own:.3} [")), "{own}\n{text}");
+    line("mean of four flips");
+    line("mean of five crops");
+    for kind in ["jpeg_q", "gaussian_noise"] {
+        assert_eq!(line(kind).matches(": 0.").count(), 5, "{text}");
+    }
+    assert!(text.contains("answers are taken away"), "{text}");
+
+    // A folder without a bundle.
+    let elsewhere = Path::new("run/elsewhere");
+    fs::create_dir(elsewhere).unwrap();
+    for file in ["config.yaml", "split.json"] {
+        fs::copy(Path::new("run/student").join(file), elsewhere.join(file)).unwrap();
+    }
+    let error = robustness::run(elsewhere, &[], &options, device).unwrap_err().to_string();
+    assert!(error.contains("run/elsewhere/bundle"), "{error}");
+    fs::remove_dir_all(elsewhere).unwrap();
 }
 
 /// The three decisions say of their images what the run's own test predictions give.
