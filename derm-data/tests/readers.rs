@@ -410,6 +410,21 @@ fn scin_gives_a_record_an_image_and_a_soft_label_a_case() {
 }
 
 #[test]
+fn scin_keeps_answers_that_contradict_each_other() {
+    // People tick what they like: the publishers' form keeps none from ticking both.
+    let case: &[(&str, &str)] = &[
+        ("case_id", "1"),
+        ("image_1_path", "images/1.png"),
+        ("other_symptoms_fever", "YES"),
+        ("other_symptoms_no_relevant_symptoms", "YES"),
+    ];
+    let label: &[(&str, &str)] = &[("case_id", "1"), ("weighted_skin_condition_label", "{'Acne': 1.0}")];
+    let root = scin_folder(&[case], &[label], "");
+    let dataset = scin::read(root.path(), ReadPolicy::TABLE_ONLY).unwrap();
+    assert_eq!(pairs(&dataset.records()[0].answers), [("other_symptoms", "fever|no_relevant_symptoms")]);
+}
+
+#[test]
 fn scin_refuses_what_is_no_label() {
     let good: &[(&str, &str)] = &[("case_id", "1"), ("image_1_path", "images/1.png")];
     let bad: &[(&str, &str)] = &[("case_id", "2"), ("image_1_path", "images/2.png")];

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use derm_backbones::{BlockKind, HeadConfig, ResNetConfig, Stem};
 use derm_core::{MeanOver, Predictions, SplitRole, Test};
 use derm_data::schema::{self, FeatureKind};
-use derm_data::{Record, Split};
+use derm_data::{FeatureSchema, Record, Split};
 use derm_train::{DatasetSource, Error, Prepared, Progress, Recipe, predict, run};
 
 /// flex has one generator in the whole process: trainings run one after the other.
@@ -95,7 +95,7 @@ fn a_table_of_ones_own_trains_on_its_published_split() {
     let finished = run(&first, &device, Progress::Silent).unwrap();
     assert_eq!(finished.prepared.dataset.labels().names(), ["nv", "mel"]);
     assert_eq!(finished.predictor.labels().names(), ["nv", "mel"]);
-    assert_eq!(finished.predictor.schema().map(|schema| schema.name()), Some(schema::isic().unwrap().name()));
+    assert_eq!(finished.predictor.schema().map(FeatureSchema::name), Some(schema::isic().unwrap().name()));
 
     // The written split is the published one, with the calibration part taken from the training part.
     let split = Split::read(finished.folder.join("split.json")).unwrap();

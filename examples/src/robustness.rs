@@ -46,7 +46,7 @@ pub fn run(folder: &Path, overrides: &[String], options: &Options, device: &Devi
     let predictor = Predictor::load(folder.join("bundle"), device)?;
     let prepared = Prepared::new(&recipe, Progress::Terminal)?;
     let study = Study { prepared, predictor, device };
-    let plain = study.predictions(study.prepared.loader(SplitRole::Test)?)?;
+    let plain = study.predictions(&study.prepared.loader(SplitRole::Test)?)?;
     plain.check_split(&study.predictor.manifest().provenance.split_hash)?;
 
     let mut text = study.views(&plain, options.seed)?;
@@ -58,9 +58,9 @@ pub fn run(folder: &Path, overrides: &[String], options: &Options, device: &Devi
 }
 
 impl Study<'_> {
-    fn predictions(&self, loader: Loader) -> Result<Predictions<Test>, Error> {
+    fn predictions(&self, loader: &Loader) -> Result<Predictions<Test>, Error> {
         let Prepared { dataset, split, .. } = &self.prepared;
-        predict(self.predictor.model(), dataset, split, &loader, self.device)
+        predict(self.predictor.model(), dataset, split, loader, self.device)
     }
 
     /// The mean probability over views, beside the picture as it is.
@@ -107,7 +107,7 @@ impl Study<'_> {
         let mut sum = None;
         for &view in views {
             let loader = self.prepared.loader(SplitRole::Test)?.with_view(view)?;
-            let probabilities = self.predictions(loader)?.probabilities();
+            let probabilities = self.predictions(&loader)?.probabilities();
             sum = Some(match sum {
                 None => probabilities.view().to_owned(),
                 Some(sum) => sum + probabilities.view(),
@@ -131,7 +131,7 @@ impl Study<'_> {
             let mut line = format!("{:<20}", kind.name());
             for corruption in kind.series() {
                 let loader = self.prepared.loader(SplitRole::Test)?.with_corruption(corruption, options.seed);
-                let score = score(&self.predictions(loader)?)?;
+                let score = score(&self.predictions(&loader)?)?;
                 let _ = write!(line, "{:<16}", format!("{}: {score:.3}", corruption.level()));
             }
             text += line.trim_end();
@@ -155,7 +155,7 @@ impl Study<'_> {
             let classes = dataset.classes(&indices)?;
             let sampler = Sampler::new(indices.clone(), &classes, SampleOrder::Sequential, 0)?;
             let loader = Loader::new(samples, sampler, None, LoaderConfig::default())?;
-            let predictions = self.predictions(loader)?;
+            let predictions = self.predictions(&loader)?;
             let probabilities = predictions.probabilities();
             Ok::<_, Error>(balanced_accuracy(&probabilities, predictions.targets(), ClassSet::Present)?)
         })?;
