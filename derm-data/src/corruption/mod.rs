@@ -42,8 +42,9 @@ use crate::{Error, RgbPixels};
 /// benchmark and improved classifier robustness by simulating realistic image corruptions" (their package `medmnistc`
 /// 0.1.0, Apache-2.0, was read for the numbers; this is other code). Deviations: results are rounded, not cut off;
 /// JPEG keeps the colours at full resolution; the last two black corners change places (theirs shrink to 0.90 and grow
-/// to 0.95); characters are larger and as many as theirs can be at most, because theirs change a picture of 224 pixels by
-/// less than a grey level.
+/// to 0.95); the first motion blur has σ 4 in place of 5, because theirs changes a picture as the second does; characters
+/// are larger, as many as theirs can be at most and of one colour, because theirs change a picture of 224 pixels by less
+/// than a grey level.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Corruption {
@@ -106,7 +107,8 @@ impl Corruption {
                 blurs::defocus(picture, radius * scale, edge * scale, &mut worse);
             }
             CorruptionKind::MotionBlur => {
-                let (radius, sigma) = [(10.0, 5.0), (15.0, 5.0), (15.0, 8.0), (15.0, 12.0), (20.0, 15.0)][at];
+                // The reference begins with (10, 5), which changes a picture as (15, 5) does.
+                let (radius, sigma) = [(10.0, 4.0), (15.0, 5.0), (15.0, 8.0), (15.0, 12.0), (20.0, 15.0)][at];
                 let degrees = rng.between(-45.0, 45.0);
                 blurs::motion(picture, radius * scale, sigma * scale, degrees, &mut worse);
             }

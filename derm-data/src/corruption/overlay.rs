@@ -24,8 +24,8 @@ pub(super) fn black_corner(picture: &mut RgbPixels, multiple: f64) {
 /// cells is a tenth of the picture at the first severity.
 const CELL: f64 = 0.1 / 7.0 / 0.14;
 
-/// Words of lower-case letters, `size` as large, at random places. Each has one colour, dark on a bright picture and
-/// bright on a dark one.
+/// Words of lower-case letters, `size` as large, at random places, in one colour: dark on a bright picture and bright on
+/// a dark one. With a colour for each word, one that falls on another could make the change smaller.
 pub(super) fn characters(
     picture: &mut RgbPixels,
     words: usize,
@@ -35,11 +35,11 @@ pub(super) fn characters(
 ) {
     let (width, height) = (picture.width(), picture.height());
     let bright = luma_mean(picture) >= 128.0;
+    let colour = [(); 3].map(|()| {
+        let tone = (rng.fraction() * 64.0) as u8;
+        if bright { tone } else { 255 - tone }
+    });
     for _ in 0..words {
-        let colour = [(); 3].map(|()| {
-            let tone = (rng.fraction() * 64.0) as u8;
-            if bright { tone } else { 255 - tone }
-        });
         let place = (rng.fraction(), rng.fraction());
         // As many draws for a short word as for a long one, so that words lie alike at all levels.
         let drawn: [usize; MOST_LETTERS] = std::array::from_fn(|_| rng.below(LETTERS.len()));
