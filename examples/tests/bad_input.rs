@@ -147,7 +147,7 @@ fn a_config_that_cannot_be_right_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("study.yaml");
     // What stands in the file, and what the error must name.
-    let cases: [(&str, &[&str]); 18] = [
+    let cases: [(&str, &[&str]); 19] = [
         ("training: { lerning_rate: 0.1 }", &["study.yaml", "training.lerning_rate", "`learning_rate`"]),
         ("trainning: { epochs: 3 }", &["study.yaml", "`trainning`", "`training`"]),
         ("model: { backbone: { resnet: { depth: [1] } } }", &["study.yaml", "depth", "`depths`"]),
@@ -157,7 +157,8 @@ fn a_config_that_cannot_be_right_is_refused() {
         ("training: { epochs: 2.5 }", &["study.yaml", "training.epochs", "2.5"]),
         ("model: { use_answers: 3 }", &["study.yaml", "model.use_answers", "boolean"]),
         ("model: { answers_widths: 64 }", &["study.yaml", "model.answers_widths", "64"]),
-        ("dataset: { source: isic }", &["study.yaml", "dataset.source", "isic", "ham10000"]),
+        ("dataset: { source: isic }", &["study.yaml", "dataset.source", "`isic`", "did you mean `isic20"]),
+        ("dataset: { source: pictures }", &["study.yaml", "dataset.source", "synthetic, ham10000, isic2019"]),
         ("dataset: { source: ham10000 }", &["dataset.root", "expected"]),
         ("training: { learning_rate: 2 }", &["training.learning_rate", "2", "at most 1"]),
         ("training: { learning_rate: .nan }", &["training.learning_rate", "NaN"]),
