@@ -66,6 +66,21 @@ impl Record {
         }
     }
 
+    /// The label as a distribution over C classes: the soft label where there is one, else 1 at the class.
+    ///
+    /// ```
+    /// use derm_core::ClassIndex;
+    /// use derm_data::{ImageSource, Record};
+    /// let record = Record::new("a", ImageSource::Absent, ClassIndex::new(1));
+    /// assert_eq!(record.distribution(3), [0.0, 1.0, 0.0]);
+    /// ```
+    pub fn distribution(&self, num_classes: usize) -> Vec<f32> {
+        match &self.soft_label {
+            Some(label) => label.clone(),
+            None => (0..num_classes).map(|class| f32::from(u8::from(class == self.class.get()))).collect(),
+        }
+    }
+
     /// The independent unit: the patient where known, else the lesion. A group is never divided by a split, and
     /// intervals count groups.
     pub fn group(&self) -> &str {

@@ -75,20 +75,8 @@ impl Samples {
         };
         let num_classes = dataset.labels().num_classes();
         let soft = dataset.records().iter().any(|record| record.soft_label.is_some());
-        let distributions = soft.then(|| {
-            let mut rows = Vec::with_capacity(dataset.records().len() * num_classes);
-            for record in dataset.records() {
-                match &record.soft_label {
-                    Some(label) => rows.extend_from_slice(label),
-                    None => {
-                        rows.extend(
-                            (0..num_classes).map(|class| f32::from(u8::from(class == record.class.get()))),
-                        );
-                    }
-                }
-            }
-            rows
-        });
+        let rows = || dataset.records().iter().flat_map(|record| record.distribution(num_classes)).collect();
+        let distributions = soft.then(rows);
         let inner = Inner {
             answer_width: if answers.is_some() { dataset.schema().width() } else { 0 },
             cache,

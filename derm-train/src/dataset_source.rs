@@ -20,24 +20,15 @@ pub enum DatasetSource {
 const SYNTHETIC: &str = "synthetic";
 
 /// Every name, for the error of an unknown one.
-const NAMES: &[&str] = &[
-    SYNTHETIC,
-    "ham10000",
-    "isic2019",
-    "isic2020",
-    "pad_ufes_20",
-    "scin",
-    "fitzpatrick17k",
-    "ddi",
-    "ddi_malignant",
-    "derm7pt",
-    "derm7pt_clinic",
-    "bcn20000",
-    "dermamnist",
-    "uci_dermatology",
-    "folders",
-    CSV,
-];
+static NAMES: [&str; Source::NAMES.len() + 1] = {
+    let mut names = [SYNTHETIC; Source::NAMES.len() + 1];
+    let mut reader = 0;
+    while reader < Source::NAMES.len() {
+        names[reader + 1] = Source::NAMES[reader];
+        reader += 1;
+    }
+    names
+};
 
 /// The reader that has settings of its own.
 const CSV: &str = "csv";
@@ -72,7 +63,7 @@ impl<'de> Visitor<'de> for SourceVisitor {
             return Ok(DatasetSource::Synthetic);
         }
         if !NAMES.contains(&name) {
-            return Err(E::unknown_variant(name, NAMES));
+            return Err(E::unknown_variant(name, &NAMES));
         }
         if name == CSV {
             return Err(E::custom(
@@ -102,8 +93,5 @@ mod tests {
         }
         let unknown = serde_json::from_str::<DatasetSource>("\"pictures\"").unwrap_err().to_string();
         assert!(NAMES.iter().all(|name| unknown.contains(name)), "{unknown}");
-        // A reader that is added to derm-data is in its error, and so must be in the list here.
-        let readers = serde_json::from_str::<Source>("\"pictures\"").unwrap_err().to_string();
-        assert_eq!(readers.matches('`').count(), 2 * NAMES.len(), "{readers}");
     }
 }

@@ -81,11 +81,9 @@ fn soft_targets(dataset: &Dataset, rows: &[usize]) -> Result<Option<Array2<f32>>
     if records.iter().all(|record| record.soft_label.is_none()) {
         return Ok(None);
     }
-    let weight = |(row, class): (usize, usize)| match &records[row].soft_label {
-        Some(label) => label[class],
-        None => f32::from(u8::from(records[row].class.get() == class)),
-    };
-    Ok(Some(Array2::from_shape_fn((records.len(), dataset.labels().num_classes()), weight)))
+    let num_classes = dataset.labels().num_classes();
+    let rows: Vec<Vec<f32>> = records.iter().map(|record| record.distribution(num_classes)).collect();
+    Ok(Some(Array2::from_shape_fn((rows.len(), num_classes), |(row, class)| rows[row][class])))
 }
 
 /// The name of the only task of a single-head network.

@@ -67,13 +67,12 @@ impl Study<'_> {
     fn views(&self, plain: &Predictions<Test>, seed: u64) -> Result<String, Error> {
         const REPLICATES: usize = 1000;
         let resamples = Resamples::groups(plain.groups(), REPLICATES, seed)?;
-        let flips =
-            [TestView::Identity, TestView::HorizontalFlip, TestView::VerticalFlip, TestView::BothFlips];
+        let flips = [TestView::HorizontalFlip, TestView::VerticalFlip, TestView::BothFlips];
         let identity = plain.probabilities();
         let rows = [
             ("identity", identity.clone()),
-            ("mean of four flips", self.mean_over(&flips)?),
-            ("mean of five crops", self.mean_over(&TestView::five_crops(CROP)?)?),
+            ("mean of four flips", self.mean_over(vec![identity.clone()], &flips)?),
+            ("mean of five crops", self.mean_over(Vec::new(), &TestView::five_crops(CROP)?)?),
         ];
         let mut text = format!(
             "test split: {} images of {} lesions or patients; balanced accuracy with {} % intervals\n\n\
@@ -103,18 +102,15 @@ impl Study<'_> {
         Ok(text)
     }
 
-    fn mean_over(&self, views: &[TestView]) -> Result<Probabilities, Error> {
-        let mut sum = None;
+    /// The mean over what was predicted already and what these views give.
+    fn mean_over(&self, mut members: Vec<Probabilities>, views: &[TestView]) -> Result<Probabilities, Error> {
         for &view in views {
             let loader = self.prepared.loader(SplitRole::Test)?.with_view(view)?;
-            let probabilities = self.predictions(&loader)?.probabilities();
-            sum = Some(match sum {
-                None => probabilities.view().to_owned(),
-                Some(sum) => sum + probabilities.view(),
-            });
+            Progress::Terminal.line(&format!("view {}", loader.view()));
+            members.push(self.predictions(&loader)?.probabilities());
         }
-        let mean = sum.unwrap_or_default() / views.len() as f64;
-        Ok(Probabilities::new(mean)?)
+        let sum = members.iter().skip(1).fold(members[0].view().to_owned(), |sum, one| sum + one.view());
+        Ok(Probabilities::new(sum / members.len() as f64)?)
     }
 
     /// Balanced accuracy at each level of each kind.
@@ -128,6 +124,7 @@ impl Study<'_> {
             "corruption",
         );
         for kind in &options.kinds {
+            Progress::Terminal.line(&format!("corruption {}", kind.name()));
             let mut line = format!("{:<20}", kind.name());
             for corruption in kind.series() {
                 let loader = self.prepared.loader(SplitRole::Test)?.with_corruption(corruption, options.seed);
@@ -146,6 +143,7 @@ impl Study<'_> {
         let indices = split.indices(dataset, SplitRole::Test)?;
         let of_test: Vec<&Answers> = indices.iter().map(|&index| &dataset.records()[index].answers).collect();
         let config = AnswerDropoutConfig { repeats: 1, seed, ..AnswerDropoutConfig::default() };
+        Progress::Terminal.line("taking answers away");
         let sweep = config.sweep(dataset.schema(), &of_test, |kept| {
             let mut answers: Vec<&Answers> = dataset.records().iter().map(|record| &record.answers).collect();
             for (&index, kept) in indices.iter().zip(kept) {

@@ -56,6 +56,25 @@ pub enum Source {
 }
 
 impl Source {
+    /// The name of every reader, as a recipe writes it. All but the last, `csv`, stand alone.
+    pub const NAMES: [&str; 15] = [
+        "ham10000",
+        "isic2019",
+        "isic2020",
+        "pad_ufes_20",
+        "scin",
+        "fitzpatrick17k",
+        "ddi",
+        "ddi_malignant",
+        "derm7pt",
+        "derm7pt_clinic",
+        "bcn20000",
+        "dermamnist",
+        "uci_dermatology",
+        "folders",
+        "csv",
+    ];
+
     /// Reads the dataset in the folder `root`.
     ///
     /// # Errors
