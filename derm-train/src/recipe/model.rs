@@ -1,0 +1,73 @@
+use derm_backbones::BackboneConfig;
+use derm_core::{Interpolation, Normalization};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::recipe::check::{check, section};
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelRecipe {
+    /// The image encoder. Default `resnet18`.
+    pub backbone: BackboneConfig,
+    /// Side of the square image in pixels. Default 224.
+    pub image_size: usize,
+    /// Standardisation of the pixels. Default `imagenet`.
+    pub image_norm: ImageNorm,
+    /// Kernel by which images are resized. Default `bilinear`.
+    pub interpolation: Interpolation,
+    /// Whether the questionnaire goes in. Default false.
+    pub use_answers: bool,
+    /// Widths of the questionnaire encoder's layers, where there is one. Default 64 and 32.
+    pub answers_widths: Vec<usize>,
+    /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
+    pub dropout: f64,
+}
+
+/// Standardisation by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageNorm {
+    /// The statistics of `ImageNet`.
+    #[default]
+    Imagenet,
+    /// One half for mean and deviation.
+    Siglip,
+}
+
+impl ImageNorm {
+    /// The numbers.
+    pub fn normalization(self) -> Normalization {
+        match self {
+            Self::Imagenet => Normalization::IMAGENET,
+            Self::Siglip => Normalization::HALF,
+        }
+    }
+}
+
+impl Default for ModelRecipe {
+    fn default() -> Self {
+        Self {
+            backbone: BackboneConfig::Resnet18,
+            image_size: 224,
+            image_norm: ImageNorm::default(),
+            interpolation: Interpolation::default(),
+            use_answers: false,
+            answers_widths: vec![64, 32],
+            dropout: 0.0,
+        }
+    }
+}
+
+impl ModelRecipe {
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        self.backbone.validate().map_err(section("model.backbone"))?;
+        check("model.image_size", &self.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
+        let widths = format!("{:?}", self.answers_widths);
+        let sizes =
+            !self.answers_widths.is_empty() && self.answers_widths.iter().all(|w| (1..=65536).contains(w));
+        check("model.answers_widths", &widths, "one or more, each 1 to 65536", |_| sizes)?;
+        check("model.dropout", &self.dropout, "0 to below 1", |v| (0.0..1.0).contains(v))
+    }
+}
