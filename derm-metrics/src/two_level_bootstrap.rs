@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::{check_classes, check_rows};
 use crate::error::check_alpha;
 use crate::metric::PreparedMetrics;
-use crate::replicates::{Spread, minus, two_sided_p};
+use crate::replicates::{Spread, are_enough, minus, two_sided_p};
 use crate::resamples::below;
 use crate::{Error, Interval, IntervalMethod, Metric, Resamples, student};
 
@@ -245,17 +245,7 @@ impl TwoLevelBootstrap<'_> {
                 ]
             }
         };
-        let of_runs = samples.iter().map(|sample| (variance_of_mean(sample), (sample.len() - 1) as f64));
-        let runs = of_runs.clone().map(|(variance, _)| variance).sum::<f64>();
-        let lesions = Spread::new(lesions, self.alpha).std?.powi(2);
-        let terms = of_runs.chain([(lesions, self.resamples.freedom() as f64)]);
-        let squares: f64 = terms.map(|(variance, freedom)| variance * variance / freedom).sum();
-        let freedom = (runs + lesions).powi(2) / squares;
-        ((runs + lesions).sqrt() > NO_VARIATION && freedom.is_finite()).then_some(Errors {
-            runs,
-            lesions,
-            freedom,
-        })
+        Errors::new(&samples, lesions, self.resamples)
     }
 }
 
@@ -268,7 +258,7 @@ struct Replicate {
 }
 
 /// What makes an estimate uncertain.
-struct Errors {
+pub(crate) struct Errors {
     /// The variance that comes from the runs.
     runs: f64,
     /// The variance that comes from the lesions.
@@ -278,11 +268,42 @@ struct Errors {
 }
 
 impl Errors {
+    /// From the values of runs, those that are drawn together in one sample of two or more, and the estimate on each
+    /// draw of lesions. `None` where fewer than half of those have a value, and where nothing varies.
+    pub(crate) fn new(
+        samples: &[Vec<f64>],
+        replicates: &[Option<f64>],
+        resamples: &Resamples,
+    ) -> Option<Self> {
+        let of_runs = samples.iter().map(|sample| (variance_of_mean(sample), (sample.len() - 1) as f64));
+        let runs = of_runs.clone().map(|(variance, _)| variance).sum::<f64>();
+        let defined = replicates.iter().flatten().count();
+        let lesions = are_enough(defined, replicates.len()).then(|| spread(replicates))??.powi(2);
+        let terms = of_runs.chain([(lesions, resamples.freedom() as f64)]);
+        let squares: f64 = terms.map(|(variance, freedom)| variance * variance / freedom).sum();
+        let freedom = (runs + lesions).powi(2) / squares;
+        ((runs + lesions).sqrt() > NO_VARIATION && freedom.is_finite()).then_some(Self {
+            runs,
+            lesions,
+            freedom,
+        })
+    }
+
+    /// The standard error of the mean of two values or more.
+    pub(crate) fn of_mean(values: &[f64]) -> f64 {
+        variance_of_mean(values).sqrt()
+    }
+
+    /// The standard error that comes from the lesions.
+    pub(crate) fn of_lesions(&self) -> f64 {
+        self.lesions.sqrt()
+    }
+
     fn standard_error(&self) -> f64 {
         (self.runs + self.lesions).sqrt()
     }
 
-    fn interval(&self, estimate: f64, alpha: f64) -> Interval {
+    pub(crate) fn interval(&self, estimate: f64, alpha: f64) -> Interval {
         let half = student::two_sided_quantile(alpha, self.freedom) * self.standard_error();
         Interval { low: estimate - half, high: estimate + half, alpha, method: IntervalMethod::StudentT }
     }
@@ -292,8 +313,14 @@ impl Errors {
     }
 }
 
+/// The standard deviation of the replicates that have a value.
+fn spread(replicates: &[Option<f64>]) -> Option<f64> {
+    // The spread does not depend on the level.
+    Spread::new(replicates, 0.5).std
+}
+
 /// The mean over runs, run i counting `times(i)`; `None` where a run that counts is undefined.
-fn mean(runs: &[Option<f64>], times: impl Fn(usize) -> u32) -> Option<f64> {
+pub(crate) fn mean(runs: &[Option<f64>], times: impl Fn(usize) -> u32) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0);
     for (run, value) in runs.iter().enumerate().filter(|&(run, _)| times(run) > 0) {
         sum += f64::from(times(run)) * (*value)?;

@@ -3,8 +3,9 @@
 
 use derm_core::Probabilities;
 use derm_metrics::{
-    ClassAverage, ClassSet, Metric, NoBcaInterval, Resamples, RunPairing, SeedSummary, SubgroupConfig,
-    SubgroupTable, TwoLevelBootstrap, bca, bootstrap, delong, holm, mcnemar, paired_bootstrap,
+    ClassAverage, ClassSet, Error, Interval, Metric, NoBcaInterval, Resamples, RunPairing, SeedSummary,
+    SubgroupConfig, SubgroupTable, TwoLevelBootstrap, bca, bootstrap, delong, holm, mcnemar,
+    paired_bootstrap, recipe_estimate, recipe_retention,
 };
 use ndarray::{Array2, array};
 use proptest::prelude::*;
@@ -439,4 +440,80 @@ proptest! {
         prop_assert_eq!((back.only_first, back.p_exact, back.p_mid), (test.only_second, test.p_exact, test.p_mid));
         prop_assert_eq!(test.chi2_corrected.is_none(), n == 0);
     }
+}
+
+#[test]
+fn the_mean_of_runs_counts_runs_and_lesions() {
+    let mut rng = ChaCha8Rng::seed_from_u64(41);
+    let targets: Vec<usize> = (0..80).map(|row| row % 2).collect();
+    let models = runs(&mut rng, &targets, 0.8);
+    let resamples = Resamples::rows(80, 300, 2).unwrap();
+    for (index, metric) in [Metric::Accuracy, Metric::Brier].into_iter().enumerate() {
+        let of_runs: Vec<f64> =
+            models.iter().map(|run| metric.value(run, &targets).unwrap().unwrap()).collect();
+        let got = &recipe_estimate(&models, &targets, &[metric], &resamples, 0.05).unwrap()[0];
+        let seeds = SeedSummary::new(&of_runs, 0.05).unwrap();
+        let near = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < ROUNDING, "{metric}: {a:?} {b}");
+        near(got.estimate, seeds.mean);
+        near(got.std, seeds.std.unwrap());
+        near(got.run_error, seeds.std.unwrap() / (models.len() as f64).sqrt());
+        // The lesions' error is the spread of the mean over runs, by a bootstrap written out.
+        let replicates: Vec<f64> = (0..300)
+            .map(|replicate| {
+                let times = resamples.multiplicities(replicate);
+                let drawn: Vec<usize> =
+                    (0..80).flat_map(|row| std::iter::repeat_n(row, times[row] as usize)).collect();
+                let of_drawn: Vec<usize> = drawn.iter().map(|&row| targets[row]).collect();
+                let values = models
+                    .iter()
+                    .map(|run| metric.value(&run.select(&drawn).unwrap(), &of_drawn).unwrap().unwrap());
+                values.sum::<f64>() / models.len() as f64
+            })
+            .collect();
+        near(got.lesion_error, SeedSummary::new(&replicates, 0.05).unwrap().std.unwrap());
+        // It is wider than what either source says alone.
+        let width = |interval: Interval| interval.high - interval.low;
+        let by_lesions = 2.0 * 1.96 * got.lesion_error.unwrap();
+        assert!(width(got.interval.unwrap()) > by_lesions, "{index}");
+        // One run: the lesions' error is that of the plain bootstrap, and nothing is said of other seeds.
+        let one = &recipe_estimate(&models[..1], &targets, &[metric], &resamples, 0.05).unwrap()[0];
+        let plain = &bootstrap(&models[0], &targets, &[metric], &resamples, 0.05).unwrap()[0];
+        near(one.lesion_error, plain.std.unwrap());
+        assert_eq!((one.estimate, one.std, one.run_error), (plain.estimate, None, None));
+        assert!(one.interval.is_some());
+    }
+}
+
+#[test]
+fn retention_is_a_share_of_the_reference() {
+    let mut rng = ChaCha8Rng::seed_from_u64(43);
+    let targets: Vec<usize> = (0..80).map(|row| row % 2).collect();
+    let (students, teacher) = (runs(&mut rng, &targets, 0.7), noisy(&mut rng, &targets, 0.9));
+    let resamples = Resamples::rows(80, 300, 2).unwrap();
+    let metric = [Metric::Accuracy];
+    let of_students = &recipe_estimate(&students, &targets, &metric, &resamples, 0.05).unwrap()[0];
+    let of_teacher = Metric::Accuracy.value(&teacher, &targets).unwrap().unwrap();
+    let kept = &recipe_retention(&students, &teacher, &targets, &metric, &resamples, 0.05).unwrap()[0];
+    let share = of_students.estimate.unwrap() / of_teacher;
+    assert!((kept.estimate.unwrap() - share).abs() < ROUNDING);
+    assert!((kept.run_error.unwrap() - of_students.run_error.unwrap() / of_teacher).abs() < ROUNDING);
+    assert!(kept.interval.unwrap().contains(share));
+    // A model keeps all of itself, whichever lesions are drawn: nothing is uncertain.
+    let itself =
+        &recipe_retention(std::slice::from_ref(&teacher), &teacher, &targets, &metric, &resamples, 0.05)
+            .unwrap()[0];
+    assert_eq!((itself.estimate, itself.interval), (Some(1.0), None));
+    // Nothing can be kept of nothing.
+    let wrong =
+        Probabilities::new(Array2::from_shape_fn(
+            (80, 2),
+            |(row, class)| {
+                if class == targets[row] { 0.1 } else { 0.9 }
+            },
+        ))
+        .unwrap();
+    let none = &recipe_retention(&students, &wrong, &targets, &metric, &resamples, 0.05).unwrap()[0];
+    assert_eq!((none.estimate, none.interval, none.lesion_error), (None, None, None));
+    let error = recipe_estimate(&[], &targets, &metric, &resamples, 0.05).unwrap_err();
+    assert!(matches!(error, Error::Count { argument: "runs", value: 0, .. }), "{error}");
 }

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use derm_calibration::{RiskCoverage, Tier};
 use derm_core::Test;
+use derm_metrics::{Interval, IntervalMethod};
 use derm_report::{
-    Align, Error, GalleryItem, LearningCurve, Report, Section, Table, class_table, confusion_heat_map,
-    learning_curves, metric_table, recall_comparison, reliability_diagram, risk_coverage_plot,
+    Align, Error, GalleryItem, IntervalMark, LearningCurve, ParetoPoint, Report, Section, Table, class_table,
+    confusion_heat_map, interval_plot, learning_curves, metric_table, pareto_front, pareto_plot,
+    recall_comparison, reliability_diagram, risk_coverage_plot,
 };
 
 /// Tags that need no end.
@@ -128,6 +130,9 @@ fn figures_without_anything_to_draw() {
     assert!(matches!(metric_table(&[]), Err(Error::Empty { .. })));
     assert!(matches!(learning_curves(&[]), Err(Error::Empty { .. })));
     assert!(matches!(learning_curves(&[LearningCurve::default()]), Err(Error::Empty { .. })));
+    assert!(matches!(interval_plot("", "", "", &[], None), Err(Error::Empty { .. })));
+    let nowhere = ParetoPoint { name: "a".into(), cost: f64::NAN, value: 0.5, interval: None };
+    assert!(matches!(pareto_plot(&[nowhere], "cost", "value"), Err(Error::Empty { .. })));
 }
 
 #[test]
@@ -196,4 +201,39 @@ fn rows_of_another_length() {
     let mut table = Table::new([("a", Align::Left), ("b", Align::Right)]);
     assert!(matches!(table.push(["1"]), Err(Error::Length { got: 1, expected: 2, .. })));
     assert!(table.push(["1", "2"]).is_ok());
+}
+
+#[test]
+fn intervals_and_fronts_show_their_numbers() {
+    let interval = |low, high| Some(Interval { low, high, alpha: 0.05, method: IntervalMethod::StudentT });
+    let mark = |row: &str, series: &str, value, interval| IntervalMark {
+        row: row.to_owned(),
+        series: series.to_owned(),
+        value,
+        interval,
+    };
+    let marks = [
+        mark("mel", "focal", Some(0.02), interval(-0.01, 0.05)),
+        mark("mel", "<b>", Some(-0.125), interval(f64::NEG_INFINITY, 0.0)),
+        mark("nv", "focal", None, None),
+    ];
+    let figure = interval_plot("Difference", "difference", "Caption.", &marks, Some(0.0)).unwrap();
+    let point = |name: &str, cost, value| ParetoPoint { name: name.to_owned(), cost, value, interval: None };
+    let points = [point("small", 1.5, 0.5), point("large", 30.0, 0.625), point("worse", 30.0, 0.25)];
+    let front = pareto_plot(&points, "cost", "macro F1").unwrap();
+    assert_eq!(pareto_front(&points), [true, true, false]);
+    let twins = [point("a", 1.0, 0.5), point("b", 1.0, 0.5)];
+    assert_eq!(pareto_front(&twins), [true, true], "neither beats the other");
+    for figure in [&figure, &front] {
+        for number in ["=\"NaN", "=\"inf", "=\"-inf"] {
+            assert!(!figure.svg().contains(number), "{}", figure.title());
+        }
+    }
+    let report = Report::new("A study").section(Section::new("Figures").figures([figure, front]));
+    let html = report.to_html().unwrap();
+    check_nesting(&html);
+    for words in ["-0.125", "-0.010 to 0.050", "undefined", "&lt;b&gt;", "0.625", "30.000"] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(!html.contains("<b>"));
 }
