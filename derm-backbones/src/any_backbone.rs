@@ -170,6 +170,34 @@ impl BackboneConfig {
         }
     }
 
+    /// The same network with stochastic depth of this rate in training, in [0, 1), under the name of its free sizes.
+    ///
+    /// ```
+    /// use derm_backbones::BackboneConfig;
+    ///
+    /// let config = BackboneConfig::Convnextv2Base.with_stochastic_depth(0.2)?;
+    /// assert!(matches!(config, BackboneConfig::Convnextv2(config) if config.stochastic_depth == 0.2));
+    /// assert!(BackboneConfig::Resnet18.with_stochastic_depth(0.2).is_err());
+    /// # Ok::<(), derm_backbones::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoStochasticDepth`] for an architecture without it; a rate out of range, as the architecture's config.
+    pub fn with_stochastic_depth(&self, rate: f64) -> Result<Self, Error> {
+        let config = match self.any() {
+            AnyConfig::ConvNextV2(config) => {
+                Self::Convnextv2(ConvNextV2Config { stochastic_depth: rate, ..config })
+            }
+            AnyConfig::EfficientNet(config) => {
+                Self::Efficientnet(EfficientNetConfig { stochastic_depth: rate, ..config })
+            }
+            AnyConfig::Vit(config) => Self::Vit(VitConfig { drop_path: rate, ..config }),
+            other => return Err(Error::NoStochasticDepth { architecture: other.spec()?.architecture }),
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
     /// Checks every value.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use derm_core::Taps;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{check_count, check_heads, check_range};
-use crate::layers::{Activation, Attention, Mlp, mean_of_kept};
+use crate::layers::{Activation, Attention, ForwardInF32, Mlp, mean_of_kept};
 use crate::{Error, LayerGroup, LayerGroups, Macs};
 
 /// The deviation of all initial weights.
@@ -296,7 +296,7 @@ impl Bert {
             let types = tokens.types.clone().unwrap_or_else(|| tokens.ids.zeros_like());
             hidden = hidden + token_types.forward(types);
         }
-        let mut hidden = self.dropout.forward(self.norm.forward(hidden));
+        let mut hidden = self.dropout.forward(self.norm.forward_in_f32(hidden));
         let mut hidden_states = Vec::new();
         let mut tap = |name: String, hidden: &Tensor<3>| {
             if taps.contains(&name) {
@@ -364,9 +364,9 @@ impl Layer {
 
     fn forward(&self, hidden: Tensor<3>, padding: &Tensor<2, Bool>) -> Tensor<3> {
         let branch = self.attention.forward(hidden.clone(), Some(padding));
-        let hidden = self.norm1.forward(hidden + branch);
+        let hidden = self.norm1.forward_in_f32(hidden + branch);
         let branch = self.dropout.forward(self.mlp.forward(hidden.clone()));
-        self.norm2.forward(hidden + branch)
+        self.norm2.forward_in_f32(hidden + branch)
     }
 
     fn macs(&self, tokens: usize) -> Macs {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::{average_pool, forward_blocks};
 use crate::error::{check_stages, check_stochastic_depth};
-use crate::layers::{Activation, Conv2d, DropPath, Grn, normal_linear_weights};
+use crate::layers::{Activation, Conv2d, DropPath, ForwardInF32, Grn, normal_linear_weights};
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
 
 /// Side of the stem's patches.
@@ -272,7 +272,7 @@ impl Blocks for ConvNextV2 {
     }
 
     fn pool(&self, state: Tensor<4>) -> Features {
-        Features::new(self.norm.forward(average_pool(state)))
+        Features::new(self.norm.forward_in_f32(average_pool(state)))
     }
 }
 
@@ -312,7 +312,7 @@ struct Stem {
 
 impl Stem {
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        channels_first(self.norm.forward(channels_last(self.conv.forward(images))))
+        channels_first(self.norm.forward_in_f32(channels_last(self.conv.forward(images))))
     }
 }
 
@@ -341,7 +341,7 @@ struct Downsample {
 
 impl Downsample {
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(channels_first(self.norm.forward(channels_last(map))))
+        self.conv.forward(channels_first(self.norm.forward_in_f32(channels_last(map))))
     }
 }
 
@@ -374,7 +374,7 @@ impl Block {
     }
 
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let branch = self.norm.forward(channels_last(self.conv_dw.forward(map.clone())));
+        let branch = self.norm.forward_in_f32(channels_last(self.conv_dw.forward(map.clone())));
         let branch = self.grn.forward(Activation::Gelu.apply(self.fc1.forward(branch)));
         let branch = channels_first(self.fc2.forward(branch));
         map + self.drop_path.forward(branch)

@@ -126,6 +126,12 @@ pub enum Error {
     /// A fusion with nothing beside the image.
     #[error("a fusion needs answers or text beside the image")]
     NothingToFuse,
+    /// Stochastic depth for an architecture that drops no branches.
+    #[error("{architecture} has no stochastic depth: expected a ConvNeXt V2, an EfficientNet or a ViT")]
+    NoStochasticDepth {
+        /// The architecture.
+        architecture: String,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

@@ -11,6 +11,7 @@ mod drawn;
 mod efficientnet;
 mod error;
 mod fusion;
+mod half_precision;
 mod host_memory;
 mod keys;
 mod layer_groups;
@@ -47,9 +48,10 @@ pub use fusion::{
     Concatenation, CrossAttentionFusion, CrossAttentionFusionConfig, Fusion, FusionConfig, FusionInput,
     FusionText, FusionWidths, GatedFusion, GatedFusionConfig, MetaBlock, MetaBlockConfig,
 };
+pub use half_precision::HalfPrecision;
 pub use keys::{Naming, Published, PublishedKeys};
 pub use layer_groups::{LayerGroup, LayerGroups, LayerRate, freeze_layers, layer_rates, unfreeze_layers};
-pub use layers::BatchNorm2d;
+pub use layers::{BatchNorm2d, ForwardInF32};
 pub use macs::{CountMacs, Macs};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Config};
 pub use mobilevit::{MobileVit, MobileVitConfig};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{average_pool, forward_blocks};
 use crate::error::{check_count, check_dropout, check_heads, check_sizes};
 use crate::layers::{
-    Activation, Conv2d, ConvNorm, InvertedResidual, InvertedResidualConfig, TransformerBlock,
+    Activation, Conv2d, ConvNorm, ForwardInF32, InvertedResidual, InvertedResidualConfig, TransformerBlock,
     TransformerBlockConfig, bilinear, normal_linear_weights, round_channels,
 };
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs};
@@ -392,7 +392,7 @@ impl MobileBlock {
         let tokens = pixels.permute([0, 3, 5, 2, 4, 1]);
         let tokens: Tensor<3> = tokens.reshape([batch * PATCH * PATCH, rows * columns, channels]);
         let tokens = self.transformer.iter().fold(tokens, |tokens, block| block.forward(tokens));
-        let tokens = self.norm.forward(tokens);
+        let tokens = self.norm.forward_in_f32(tokens);
         let pixels: Tensor<6> = tokens.reshape([batch, PATCH, PATCH, rows, columns, channels]);
         let map = pixels.permute([0, 5, 3, 1, 4, 2]).reshape([batch, channels, even[0], even[1]]);
 

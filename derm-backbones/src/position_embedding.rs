@@ -86,7 +86,9 @@ pub(crate) fn resample_position_tensor(
     }
     let [_, rows, width] = table.dims();
     let device = table.device();
-    let axis = |index: usize| weight_tensor(from.resampling, from.grid[index], grid[index], &device);
+    let axis = |index: usize| {
+        weight_tensor(from.resampling, from.grid[index], grid[index], &device).cast(table.dtype())
+    };
     let patches = table.clone().narrow(1, from.extra_tokens, rows - from.extra_tokens);
     let lines = axis(0).matmul(patches.reshape([from.grid[0], from.grid[1] * width]));
     let lines = lines.reshape([grid[0], from.grid[1], width]);

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
 use crate::error::{check_count, check_heads, check_input, check_range};
 use crate::layers::{
-    Activation, Mlp, PatchEmbedding, TransformerBlock, TransformerBlockConfig, attention_weights,
-    lecun_normal, linear_weights,
+    Activation, ForwardInF32, Mlp, PatchEmbedding, TransformerBlock, TransformerBlockConfig,
+    attention_weights, lecun_normal, linear_weights,
 };
 use crate::position_embedding::resample_position_tensor;
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs, PositionResampling, PositionTable};
@@ -295,7 +295,7 @@ impl Blocks for Siglip {
         let Some(index) = index.checked_sub(1) else { return state_of_tokens(self.embed(state)) };
         match self.blocks.get(index) {
             Some(block) => state_of_tokens(block.forward(tokens_of_state(state))),
-            None => self.norm.forward(state),
+            None => self.norm.forward_in_f32(state),
         }
     }
 
@@ -315,7 +315,7 @@ impl Blocks for Siglip {
     fn attention(&self, index: usize, state: Tensor<4>) -> Option<Tensor<4>> {
         match self.blocks.get(index.checked_sub(1)?) {
             Some(block) => Some(block.attention_weights(tokens_of_state(state))),
-            None => Some(self.head.weights(tokens_of_state(self.norm.forward(state)))),
+            None => Some(self.head.weights(tokens_of_state(self.norm.forward_in_f32(state)))),
         }
     }
 
@@ -375,7 +375,7 @@ impl AttentionPooling {
         let [query, key, value] = self.project(tokens);
         let pooled = attention(query, key, value, None, None, AttentionModuleOptions::default());
         let pooled = self.out_proj.forward(pooled.reshape([batch, 1, width]));
-        let branch = self.mlp.forward(self.norm.forward(pooled.clone()));
+        let branch = self.mlp.forward(self.norm.forward_in_f32(pooled.clone()));
         (pooled + branch).squeeze_dim(1)
     }
 

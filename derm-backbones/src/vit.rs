@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{forward_blocks, map_of_tokens, state_of_tokens, tokens_of_state};
 use crate::error::{check_count, check_heads, check_input, check_range};
 use crate::layers::{
-    Activation, DropPath, PatchEmbedding, TransformerBlock, TransformerBlockConfig, normal_linear_weights,
+    Activation, DropPath, ForwardInF32, PatchEmbedding, TransformerBlock, TransformerBlockConfig,
+    normal_linear_weights,
 };
 use crate::position_embedding::resample_position_tensor;
 use crate::{Blocks, CountMacs, Error, LayerGroup, LayerGroups, Macs, PositionResampling, PositionTable};
@@ -412,7 +413,7 @@ impl Blocks for Vit {
         let Some(index) = index.checked_sub(1) else { return state_of_tokens(self.embed(state)) };
         match self.blocks.get(index) {
             Some(block) => state_of_tokens(block.forward(tokens_of_state(state))),
-            None => self.norm.forward(state),
+            None => self.norm.forward_in_f32(state),
         }
     }
 

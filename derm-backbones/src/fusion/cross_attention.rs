@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FusionInput, FusionWidths};
 use crate::error::{check_count, check_dropout, check_heads};
-use crate::layers::{Activation, CrossAttention, Mlp, mean_of_kept};
+use crate::layers::{Activation, CrossAttention, ForwardInF32, Mlp, mean_of_kept};
 use crate::{Error, Macs};
 
 /// Configuration of [`CrossAttentionFusion`].
@@ -100,8 +100,8 @@ impl CrossAttentionFusion {
         for layer in &self.layers {
             (image, beside) = layer.forward(image, beside, &padding);
         }
-        let first: Tensor<2> = self.image_norm.forward(image.narrow(1, 0, 1)).squeeze_dim(1);
-        let beside = self.beside_norm.forward(beside);
+        let first: Tensor<2> = self.image_norm.forward_in_f32(image.narrow(1, 0, 1)).squeeze_dim(1);
+        let beside = self.beside_norm.forward_in_f32(beside);
         Tensor::cat(vec![first, mean_of_kept(beside, &padding)], 1)
     }
 
@@ -167,7 +167,7 @@ impl CoAttention {
         padding: &Tensor<2, Bool>,
     ) -> (Tensor<3>, Tensor<3>) {
         let (image_in, beside_in) =
-            (self.image.norm.forward(image.clone()), self.beside.norm.forward(beside.clone()));
+            (self.image.norm.forward_in_f32(image.clone()), self.beside.norm.forward_in_f32(beside.clone()));
         let looked = self.image.attention.forward(image_in.clone(), beside_in.clone(), Some(padding));
         let answered = self.beside.attention.forward(beside_in, image_in, None);
         (self.image.finish(image, looked), self.beside.finish(beside, answered))
@@ -202,7 +202,7 @@ impl Branch {
 
     fn finish(&self, tokens: Tensor<3>, looked: Tensor<3>) -> Tensor<3> {
         let tokens = tokens + self.dropout.forward(looked);
-        let branch = self.mlp.forward(self.mlp_norm.forward(tokens.clone()));
+        let branch = self.mlp.forward(self.mlp_norm.forward_in_f32(tokens.clone()));
         tokens + branch
     }
 

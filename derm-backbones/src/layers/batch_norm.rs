@@ -2,6 +2,8 @@ use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::module::batch_norm_train;
 use burn::tensor::{Device, Tensor};
 
+use super::norm_in_f32;
+
 /// torch's default: running ← (1 − m) running + m batch.
 const MOMENTUM: f64 = 0.1;
 /// torch's default, added to the variance.
@@ -51,6 +53,10 @@ impl BatchNorm2d {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = images.dims();
         let several = batch * height * width > 1;
+        norm_in_f32(images, |images| self.normalize(images, several))
+    }
+
+    fn normalize(&self, images: Tensor<4>, several: bool) -> Tensor<4> {
         if images.device().is_autodiff() && self.training.is_enabled() && several {
             self.forward_train(images)
         } else {

@@ -11,8 +11,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 pub(crate) fn bilinear(map: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
     let [batch, channels, rows, columns] = map.dims();
     let device = map.device();
-    let vertical = weights(rows, height, &device).unsqueeze::<3>();
-    let horizontal = weights(columns, width, &device).transpose();
+    let weights = |from, to| weights(from, to, &device).cast(map.dtype());
+    let vertical = weights(rows, height).unsqueeze::<3>();
+    let horizontal = weights(columns, width).transpose();
     let lines: Tensor<2> = map.reshape([batch * channels * rows, columns]);
     let lines: Tensor<3> = lines.matmul(horizontal).reshape([batch * channels, rows, width]);
     let vertical = vertical.expand([batch * channels, height, rows]);

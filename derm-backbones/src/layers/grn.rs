@@ -1,6 +1,8 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::norm_in_f32;
+
 /// Added to the mean of the channels' norms.
 const EPSILON: f64 = 1e-6;
 
@@ -29,6 +31,10 @@ impl Grn {
     }
 
     pub(crate) fn forward(&self, map: Tensor<4>) -> Tensor<4> {
+        norm_in_f32(map, |map| self.normalize(map))
+    }
+
+    fn normalize(&self, map: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = map.dims();
         let pixels: Tensor<3> = map.reshape([batch, height * width, channels]);
         let squares = (pixels.clone() * pixels.clone()).sum_dim(1);

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::{Activation, Attention, DropPath, Mlp};
+use super::{Activation, Attention, DropPath, ForwardInF32, Mlp};
 use crate::Macs;
 
 /// Configuration of a [`TransformerBlock`].
@@ -53,15 +53,15 @@ impl TransformerBlock {
 
     /// Tokens [B, T, D] → [B, T, D].
     pub(crate) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let branch = self.attention.forward(self.norm1.forward(tokens.clone()), None);
+        let branch = self.attention.forward(self.norm1.forward_in_f32(tokens.clone()), None);
         let tokens = tokens + self.drop_path.forward(branch);
-        let branch = self.mlp.forward(self.norm2.forward(tokens.clone()));
+        let branch = self.mlp.forward(self.norm2.forward_in_f32(tokens.clone()));
         tokens + self.drop_path.forward(branch)
     }
 
     /// The attention weights [B, heads, T, T] for the tokens that the block is given.
     pub(crate) fn attention_weights(&self, tokens: Tensor<3>) -> Tensor<4> {
-        self.attention.weights(self.norm1.forward(tokens), None)
+        self.attention.weights(self.norm1.forward_in_f32(tokens), None)
     }
 
     /// Multiply-accumulates for `count` tokens.
