@@ -13,7 +13,7 @@ use clap::Parser;
 use derm_calibration::{
     Bandwidth, CalibrationError, CalibrationErrorEstimate, CalibrationNotion, Calibrator, CalibratorConfig,
     CalibratorSelection, Conditioning, ConformalConfig, ConformalPredictor, ConformalScore, ConformalTable,
-    ErrorNorm, OperatingPoint, OperatingPointConfig, OperatingPointOutcome, Randomization, RiskCoverage,
+    ErrorNorm, Randomization, RejectOutcome, RejectThreshold, RejectThresholdConfig, RiskCoverage,
     SelectionConfig, SelectionRule, SelectiveScore, calibration_errors, select_calibrator,
 };
 use derm_core::{Calibration, Predictions, Test, Validation};
@@ -58,8 +58,8 @@ struct Comparison {
     calibrated_errors: Vec<CalibrationErrorEstimate>,
     sets: Vec<Sets>,
     confidence: Vec<Confidence>,
-    operating_point: OperatingPoint,
-    operating_point_on_test: OperatingPointOutcome,
+    reject_threshold: RejectThreshold,
+    reject_threshold_on_test: RejectOutcome,
 }
 
 #[derive(Serialize)]
@@ -108,14 +108,14 @@ fn calibrate(arguments: &Arguments) -> Result<(), Error> {
             INTERVAL_ALPHA,
         )
     };
-    let operating_point = OperatingPoint::fit(&validation, &calibrator, &OperatingPointConfig::default())?;
+    let reject_threshold = RejectThreshold::fit(&validation, &calibrator, &RejectThresholdConfig::default())?;
     let comparison = Comparison {
         uncalibrated_errors: errors_of(&test.probabilities())?,
         calibrated_errors: errors_of(&probabilities)?,
         sets: sets(&calibrator, &calibration, &test, arguments)?,
         confidence: confidence(&calibrator, &test)?,
-        operating_point_on_test: operating_point.evaluate(&calibrator, &test)?,
-        operating_point,
+        reject_threshold_on_test: reject_threshold.evaluate(&calibrator, &test)?,
+        reject_threshold,
         selection,
         calibrator,
     };
@@ -290,7 +290,7 @@ impl Comparison {
             ));
         }
 
-        let (point, test) = (&self.operating_point, &self.operating_point_on_test);
+        let (point, test) = (&self.reject_threshold, &self.reject_threshold_on_test);
         lines.push(format!(
             "best macro F1 on validation at confidence {:.3}: test macro F1 {:.3}, {:.1} % answered",
             point.threshold,

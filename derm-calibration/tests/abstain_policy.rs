@@ -5,7 +5,7 @@ mod tables;
 
 use derm_calibration::{
     AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, ConformalConfig, Error,
-    FitCalibrator, OperatingPoint, OperatingPointConfig, ReferredRows, SelectionMethod, TemperatureConfig,
+    FitCalibrator, ReferredRows, RejectThreshold, RejectThresholdConfig, SelectionMethod, TemperatureConfig,
     ThresholdGrid, ThresholdScope, Tier,
 };
 use derm_core::{Calibration, Predictions, Test, Validation};
@@ -290,7 +290,7 @@ fn macro_f1(rows: &Predictions<Validation>, threshold: f64, referred: ReferredRo
 }
 
 #[test]
-fn an_operating_point_is_the_maximum() {
+fn a_reject_threshold_is_the_maximum() {
     for (seed, referred, min_coverage) in [
         (3, ReferredRows::Missed, 0.0),
         (4, ReferredRows::LeftOut, 0.6),
@@ -298,8 +298,8 @@ fn an_operating_point_is_the_maximum() {
         (6, ReferredRows::Missed, 0.9),
     ] {
         let rows = usual::<Validation>(120, seed);
-        let config = OperatingPointConfig { referred, min_coverage };
-        let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap();
+        let config = RejectThresholdConfig { referred, min_coverage };
+        let point = RejectThreshold::fit(&rows, &Calibrator::Identity, &config).unwrap();
         let mut thresholds = rows.probabilities().confidence();
         thresholds.push(0.0);
         let coverage = |threshold: f64| {
@@ -322,7 +322,7 @@ fn an_operating_point_is_the_maximum() {
         }
         assert_eq!(point.validation_without.answered, 120);
         let text = serde_json::to_string(&point).unwrap();
-        assert_eq!(serde_json::from_str::<OperatingPoint>(&text).unwrap(), point);
+        assert_eq!(serde_json::from_str::<RejectThreshold>(&text).unwrap(), point);
         let test = usual::<Test>(200, 7);
         let outcome = point.evaluate(&Calibrator::Identity, &test).unwrap();
         assert_eq!(outcome.samples, 200);
@@ -335,21 +335,22 @@ fn referring_what_is_wrong_gains() {
     // Wrong rows are the uncertain ones, so a threshold above 0 must be better than none, by either count.
     let rows = usual::<Validation>(500, 8);
     for referred in [ReferredRows::Missed, ReferredRows::LeftOut] {
-        let config = OperatingPointConfig { referred, min_coverage: 0.5 };
-        let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap();
+        let config = RejectThresholdConfig { referred, min_coverage: 0.5 };
+        let point = RejectThreshold::fit(&rows, &Calibrator::Identity, &config).unwrap();
         assert!(point.threshold > 0.0 && point.validation.macro_f1 > point.validation_without.macro_f1);
     }
 }
 
 #[test]
-fn what_an_operating_point_refuses() {
+fn what_a_reject_threshold_refuses() {
     let rows = usual::<Validation>(60, 1);
     for min_coverage in [-0.1, 1.1, f64::NAN] {
-        let config = OperatingPointConfig { min_coverage, ..OperatingPointConfig::default() };
-        let wrong = OperatingPoint::fit(&rows, &Calibrator::Identity, &config).unwrap_err();
+        let config = RejectThresholdConfig { min_coverage, ..RejectThresholdConfig::default() };
+        let wrong = RejectThreshold::fit(&rows, &Calibrator::Identity, &config).unwrap_err();
         assert!(matches!(wrong, Error::Range { argument: "min_coverage", .. }), "{wrong}");
     }
-    let point = OperatingPoint::fit(&rows, &Calibrator::Identity, &OperatingPointConfig::default()).unwrap();
+    let point =
+        RejectThreshold::fit(&rows, &Calibrator::Identity, &RejectThresholdConfig::default()).unwrap();
     let other = table::<Test>(Array2::zeros((4, 5)), vec![0; 4], "beef");
     assert!(matches!(point.evaluate(&Calibrator::Identity, &other), Err(Error::Split { .. })));
     let other = table::<Test>(Array2::zeros((4, 3)), vec![0; 4], "0f3a");

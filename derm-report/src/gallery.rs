@@ -25,8 +25,7 @@ pub struct GalleryItem {
 pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
     let mut html = String::from("<div class=\"gallery\">\n");
     for (position, item) in items.iter().enumerate() {
-        let wrong = || Error::Image { position, caption: item.caption.clone() };
-        let kind = media_type(&item.image).ok_or_else(wrong)?;
+        let source = image_source(&item.image, position, &item.caption)?;
         let (class, decision) = match item.tier {
             Tier::Answer => ("t0", "answer"),
             Tier::SuggestTop3 => ("t1", "suggest top 3"),
@@ -35,10 +34,9 @@ pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
         let right = item.ranking.first().is_some_and(|(label, _)| *label == item.truth);
         let _ = write!(
             html,
-            "<div class=\"card\"><img src=\"data:{kind};base64,{}\" alt=\"{}\">\n<div><p class=\"id\">{}</p>\n\
+            "<div class=\"card\"><img src=\"{source}\" alt=\"{}\">\n<div><p class=\"id\">{}</p>\n\
              <p><span class=\"tier {class}\">{decision}</span></p>\n<p>true class: <b>{}</b> <span class=\"verdict\">\
              {}</span></p>\n<ol>",
-            STANDARD.encode(&item.image),
             escape(&item.caption),
             escape(&item.caption),
             escape(&item.truth),
@@ -57,6 +55,13 @@ pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
     }
     html.push_str("</div>\n");
     Ok(html)
+}
+
+/// An image as it may stand in the page: its bytes in base64.
+pub(crate) fn image_source(image: &[u8], position: usize, caption: &str) -> Result<String, Error> {
+    let wrong = || Error::Image { position, caption: caption.to_owned() };
+    let kind = media_type(image).ok_or_else(wrong)?;
+    Ok(format!("data:{kind};base64,{}", STANDARD.encode(image)))
 }
 
 /// The type of an image by its first bytes.

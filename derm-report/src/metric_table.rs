@@ -31,8 +31,8 @@ pub fn metric_table(models: &[(&str, &Evaluation)]) -> Result<Table, Error> {
     }
     let of_interval = first.metrics.iter().find_map(|metric| metric.interval);
     Ok(table.caption(format!(
-        "In brackets {}intervals from {} bootstrap replicates that draw lesions; that of the calibration error \
-         is moved by the replicates' bias. {} images of {} lesions, {} split. ↑ larger is better, ↓ smaller is better.",
+        "In brackets {}intervals from {} bootstrap replicates that draw groups (lesions or patients); that of the \
+         calibration error is moved by the replicates' bias. {} images of {} groups, {} split. ↑ larger is better, ↓ smaller is better.",
         percent(of_interval),
         first.replicates,
         first.samples,
@@ -46,7 +46,7 @@ pub fn class_table(evaluation: &Evaluation) -> Table {
     let mut table = Table::new([
         ("Class", Align::Left),
         ("Images", Align::Right),
-        ("Lesions", Align::Right),
+        ("Groups", Align::Right),
         ("Recall", Align::Right),
         ("Interval", Align::Right),
         ("Precision", Align::Right),
@@ -69,8 +69,8 @@ pub fn class_table(evaluation: &Evaluation) -> Table {
     }
     let of_interval = evaluation.classes.iter().find_map(|class| class.recall_interval);
     table.caption(format!(
-        "{}Wilson intervals on the number of lesions. Undefined: nothing was there, or nothing was predicted, to \
-         divide by.",
+        "{}Wilson intervals on the number of groups (lesions or patients). Undefined: nothing was there, or nothing was \
+         predicted, to divide by.",
         percent(of_interval)
     ))
 }

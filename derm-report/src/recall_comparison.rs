@@ -1,9 +1,7 @@
-use derm_metrics::{ClassEvaluation, Evaluation};
+use derm_metrics::Evaluation;
 
-use crate::figure::SeriesStyle;
-use crate::frame::Frame;
-use crate::number::{interval, optional, percent, with_interval};
-use crate::svg::{Anchor, Svg, shorten};
+use crate::dot_rows::{DotAxis, DotRow, dot_rows};
+use crate::number::{interval, optional, percent};
 use crate::{Align, Error, Figure, Table};
 
 /// Recall of each class with its interval, one mark a model, such as teacher and student.
@@ -25,33 +23,18 @@ pub fn recall_comparison(models: &[(&str, &Evaluation)]) -> Result<Figure, Error
             return Err(Error::Length { what: format!("classes of {name}"), got, expected: classes });
         }
     }
-    let longest = first.classes.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).min(18);
-    let left = 22.0 + 6.8 * longest as f64;
-    let pitch = 14.0 * models.len() as f64 + 12.0;
-    let height = pitch * classes as f64;
-    let mut svg = Svg::new(480.0, height + 66.0);
-    let frame = Frame { left, top: 22.0, width: 480.0 - left - 52.0, height, x: (0.0, 1.0), y: (0.0, 1.0) };
-    frame.axes(&mut svg, "recall", "", (5, 0));
-    svg.text(474.0, 14.0, Anchor::End, "tick", "lesions");
     let mut data = Table::new([
         ("Class", Align::Left),
         ("Images", Align::Right),
-        ("Lesions", Align::Right),
+        ("Groups", Align::Right),
         ("Model", Align::Left),
         ("Recall", Align::Right),
         ("Interval", Align::Right),
     ]);
+    let mut rows = Vec::new();
     for (position, class) in first.classes.iter().enumerate() {
-        let top = frame.top + pitch * position as f64;
-        if position > 0 {
-            svg.line((10.0, top), (474.0, top), "grid");
-        }
-        let centre = top + pitch / 2.0 + 4.0;
-        svg.text(left - 8.0, centre, Anchor::End, "tick", &shorten(&class.label, 18));
-        svg.text(474.0, centre, Anchor::End, "tick", &class.groups.to_string());
-        for (index, (name, evaluation)) in models.iter().enumerate() {
-            let style = SeriesStyle { color: index, dashed: index % 2 == 1 };
-            let of: &ClassEvaluation = &evaluation.classes[position];
+        let of_models = || models.iter().map(|(name, evaluation)| (name, &evaluation.classes[position]));
+        for (name, of) in of_models() {
             data.row([
                 of.label.clone(),
                 of.support.to_string(),
@@ -60,27 +43,23 @@ pub fn recall_comparison(models: &[(&str, &Evaluation)]) -> Result<Figure, Error
                 optional(of.recall),
                 interval(of.recall_interval),
             ]);
-            let y = top + 6.0 + 14.0 * (index as f64 + 0.5);
-            if let Some(ends) = of.recall_interval {
-                svg.line((frame.x(ends.low), y), (frame.x(ends.high), y), &format!("bar {}", style.stroke()));
-            }
-            if let Some(recall) = of.recall {
-                let note = format!("{name}, {}: {}", of.label, with_interval(of.recall, of.recall_interval));
-                svg.dot(frame.x(recall), y, 4.5, &style.fill(), &note);
-            }
         }
+        rows.push(DotRow {
+            label: class.label.clone(),
+            count: class.groups.to_string(),
+            values: of_models().map(|(_, of)| (of.recall, of.recall_interval)).collect(),
+        });
     }
-    let style = |index| SeriesStyle { color: index, dashed: index % 2 == 1 };
+    let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
+    let axis = DotAxis { name: "recall", counts: "groups", range: (0.0, 1.0), mark: None };
+    let (svg, legend) = dot_rows(&names, &rows, axis, "Recall of each class with intervals");
     Ok(Figure {
         title: "Recall of each class".to_owned(),
-        svg: svg.finish("Recall of each class with intervals"),
-        legend: models
-            .iter()
-            .enumerate()
-            .map(|(index, (name, _))| (style(index), (*name).to_owned()))
-            .collect(),
+        svg,
+        legend,
         caption: format!(
-            "Share of the images of each class that were recognised, with {}intervals that count lesions.",
+            "Share of the images of each class that were recognised, with {}intervals that count groups (lesions or \
+             patients).",
             percent(first.classes.iter().find_map(|class| class.recall_interval))
         ),
         data,

@@ -5,7 +5,7 @@ use std::path::Path;
 use derm_core::atomic::write_file;
 
 use crate::escape::escape;
-use crate::{Align, Error, Figure, GalleryItem, Table, gallery};
+use crate::{Align, Error, Figure, GalleryItem, SuspectItem, Table, gallery, suspect_gallery};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -24,6 +24,7 @@ enum Block {
     Table(Table),
     Figures(Vec<Figure>),
     Gallery(Vec<GalleryItem>),
+    Suspects(Vec<SuspectItem>),
 }
 
 impl Section {
@@ -65,6 +66,11 @@ impl Section {
     /// Adds images with their decisions.
     pub fn gallery(self, items: impl IntoIterator<Item = GalleryItem>) -> Self {
         self.block(Block::Gallery(items.into_iter().collect()))
+    }
+
+    /// Adds images whose labels are likely wrong.
+    pub fn suspects(self, items: impl IntoIterator<Item = SuspectItem>) -> Self {
+        self.block(Block::Suspects(items.into_iter().collect()))
     }
 
     /// Adds the images that were left out, with the reason of each; says so where there are none.
@@ -111,6 +117,7 @@ impl Section {
                     html.push_str("</div>\n");
                 }
                 Block::Gallery(items) => html.push_str(&gallery::html(items)?),
+                Block::Suspects(items) => html.push_str(&suspect_gallery::html(items)?),
             }
         }
         html.push_str("</section>\n");

@@ -21,10 +21,10 @@ pub fn tier_coverage(table: &TierTable) -> Result<Figure, Error> {
     let mut rows = vec![("all".to_owned(), table.count, Some([all[0], all[1], all[2]]))];
     rows.extend(table.classes.iter().map(|class| (class.label.clone(), class.count, class.coverage)));
     let mut svg = Svg::new(480.0, 24.0 + 24.0 * rows.len() as f64 + 10.0);
-    svg.text(474.0, 14.0, Anchor::End, "tick", "lesions");
+    svg.text(474.0, 14.0, Anchor::End, "tick", "groups");
     let mut data = Table::new([
         ("Class", Align::Left),
-        ("Lesions", Align::Right),
+        ("Groups", Align::Right),
         ("Answered", Align::Right),
         ("Offered three", Align::Right),
         ("Referred", Align::Right),
@@ -54,9 +54,10 @@ pub fn tier_coverage(table: &TierTable) -> Result<Figure, Error> {
     let legend = Tier::ALL.map(|tier| (style(tier), name(tier).to_owned())).to_vec();
     Ok(Figure {
         title: "Where cases go".to_owned(),
-        svg: svg.finish("Share of lesions answered, offered three classes and referred, by class"),
+        svg: svg.finish("Share of groups answered, offered three classes and referred, by class"),
         legend,
-        caption: "Share of the lesions of each true class in each tier, one image a lesion.".to_owned(),
+        caption: "Share of the groups (lesions or patients, one image each) of each true class in each tier."
+            .to_owned(),
         data,
     })
 }

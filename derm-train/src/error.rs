@@ -179,6 +179,52 @@ pub enum Error {
         /// The validation table's.
         expected: String,
     },
+    /// Tables of predictions that should be of the same test rows are not.
+    #[error("the other model's predictions have {what}: {got}, expected {expected}")]
+    TeacherRows {
+        /// What differs.
+        what: &'static str,
+        /// The other table's.
+        got: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// Test predictions of folds that cannot be of one cross-validation.
+    #[error("fold {fold} differs from the first in its {what}: {got}, expected {expected}")]
+    Folds {
+        /// The fold, from 1.
+        fold: usize,
+        /// What differs.
+        what: &'static str,
+        /// The fold's.
+        got: String,
+        /// The first one's.
+        expected: String,
+    },
+    /// A file of decisions on labels that cannot be right.
+    #[error("{} line {line}: {reason}", path.display())]
+    Decision {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 where it is unknown.
+        line: u64,
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// A record that is named and not there.
+    #[error("there is no record of id {id:?}")]
+    UnknownRecord {
+        /// The id.
+        id: String,
+    },
+    /// A bundle is measured on data of other classes.
+    #[error("the bundle's classes are {bundle:?}: expected the dataset's, {dataset:?}")]
+    BundleLabels {
+        /// Classes of the bundle.
+        bundle: Vec<String>,
+        /// Classes of the dataset.
+        dataset: Vec<String>,
+    },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]
     TeacherLabels {

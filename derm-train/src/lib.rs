@@ -6,10 +6,12 @@ mod checkpoint;
 mod dataset_recipe;
 mod dataset_source;
 mod error;
+mod evaluation;
 mod finite;
 mod gradient_norm;
 mod history;
 mod inference;
+mod label_vetting;
 mod learning_rate;
 mod model_card;
 mod objective;
@@ -18,6 +20,7 @@ mod prepared;
 mod progress;
 mod recipe;
 mod recipe_file;
+mod record_image;
 mod run;
 mod run_folder;
 mod run_report;
@@ -29,8 +32,17 @@ pub use architecture::{Architecture, Named};
 pub use assessment::Assessment;
 pub use dataset_source::DatasetSource;
 pub use error::Error;
+pub use evaluation::{
+    Breakdown, BundleEvaluation, CorruptionResult, Efficiency, EfficiencyConfig, Latency, Machine,
+    ModelEvaluation, OperatingResult, PairedDifference, PromisedSets, Robustness, SubgroupBreakdown,
+    TeacherComparison, ViewComparison, ViewResult,
+};
 pub use history::EpochLog;
 pub use inference::predict;
+pub use label_vetting::{
+    LabelDecision, LabelDecisions, LabelVetting, OutOfFold, RevisedEvaluation, VettedLabel, VettingConfig,
+    join_folds,
+};
 pub use learning_rate::WarmupCosine;
 pub use objective::{Distilled, Objective, Supervised};
 pub use prepared::Prepared;

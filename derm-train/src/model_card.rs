@@ -29,6 +29,11 @@ pub(crate) fn model_card(
     if !prepared.dataset.skipped().is_empty() {
         line(&format!("{} images could not be used and were left out.", prepared.dataset.skipped().len()));
     }
+    if recipe.model.use_answers {
+        let report = &prepared.leak_report;
+        let warning = if report.leaks() { "Warning: " } else { "" };
+        line(&format!("{warning}{}.", report.summary()));
+    }
     line("The weights inherit the licence of the data; see its publisher.\n");
     line("## Network\n");
     let answers = if recipe.model.use_answers { " and the questionnaire" } else { "" };

@@ -47,6 +47,7 @@ impl Prepared {
         let stored = if crops { StoredPixels::Decoded } else { StoredPixels::Resized };
         let cache = Arc::new(dataset.load_pixels(resize, stored, section.unreadable, budget)?);
         let (mut dataset, split) = section.divide(dataset, progress)?;
+        recipe.evaluation.check_positive_classes(dataset.labels())?;
         recipe.evaluation.check_bins(split.indices(&dataset, SplitRole::Validation)?.len())?;
         let leak_report = dataset.fit_schema(&split.indices(&dataset, SplitRole::Train)?)?;
         let questionnaire =

@@ -1,7 +1,7 @@
 //! The recipe: every key of a run, in one place, with its default.
 
 mod abstention;
-mod check;
+pub(crate) mod check;
 mod dataset;
 mod distillation;
 mod evaluation;

@@ -15,7 +15,10 @@ use crate::inference::{TASK, predict};
 use crate::model_card::model_card;
 use crate::run_folder::{Inputs, RunFolder};
 use crate::seed::{Purpose, derive};
-use crate::{Distilled, EpochLog, Error, Objective, Prepared, Progress, Recipe, Supervised, Trainer};
+use crate::{
+    Breakdown, Distilled, EpochLog, Error, ModelEvaluation, Objective, Prepared, Progress, Recipe,
+    Supervised, Trainer,
+};
 
 /// A run that is done: what its folder holds, in memory.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Finished<A: Architecture = Named> {
     pub test: Predictions<Test>,
     /// All numbers.
     pub assessment: Assessment,
+    /// A closer look at the same predictions.
+    pub breakdown: Breakdown,
     /// The bundle, loaded back from its folder.
     pub predictor: Predictor<A::Backbone>,
     /// Seconds that this process took.
@@ -120,14 +125,24 @@ pub fn run_with<A: Architecture>(
         &recipe.evaluation,
         recipe.seed,
     )?;
+    let breakdown = Breakdown::new(
+        &validation,
+        &calibration,
+        &test,
+        &assessment.calibration,
+        &recipe.evaluation,
+        recipe.seed,
+    )?;
+    let evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
     let path = folder.join("metrics.json");
-    let metrics = serde_json::to_value(&assessment)
+    let metrics = serde_json::to_value(&evaluation)
         .map_err(|error| FileError::new(&path, "write", io::Error::from(error)))?;
     atomic::write_file(&path, |file| {
         serde_json::to_writer_pretty(&mut *file, &metrics).map_err(io::Error::from)?;
         file.write_all(b"\n")
     })?;
 
+    let ModelEvaluation { assessment, breakdown, .. } = evaluation;
     let bundle = Bundle {
         model: &trained.model,
         config: BundleConfig {
@@ -155,6 +170,7 @@ pub fn run_with<A: Architecture>(
         parameters,
         test,
         assessment,
+        breakdown,
         predictor,
         seconds: clock.elapsed().as_secs_f64(),
     };

@@ -1,14 +1,10 @@
-use std::io::Cursor;
-
 use derm_core::SplitRole;
-use derm_data::{Answers, ImageSource, LeakReport, LeakVerdict, Record, RgbPixels, decode_file};
-use derm_report::{
-    Align, GalleryItem, LearningCurve, Report, Section, Table, class_table, confusion_heat_map,
-    learning_curves, metric_table, policy_notes, recall_comparison, reliability_diagram, risk_coverage_plot,
-    tier_coverage, tier_summary,
-};
+use derm_data::{Answers, LeakReport, LeakVerdict, Record};
+use derm_report::{Align, GalleryItem, LearningCurve, Report, Section, Table, learning_curves, metric_table};
 
 use crate::architecture::Architecture;
+use crate::evaluation::sections;
+use crate::record_image::{pixels, png};
 use crate::{EpochLog, Error, Finished};
 
 impl<A: Architecture> Finished<A> {
@@ -29,25 +25,6 @@ impl<A: Architecture> Finished<A> {
         let mut risks: Vec<_> =
             names().zip(others.iter().map(|other| &other.assessment.risk_coverage)).collect();
         risks.push((self.recipe.name.as_str(), &assessment.risk_coverage));
-        let reliability = [
-            ("uncalibrated", &assessment.uncalibrated.reliability),
-            ("calibrated", &assessment.calibrated.reliability),
-        ];
-
-        let mut metrics = Section::new("Test metrics")
-            .text("Calibrated probabilities. Intervals come from a bootstrap over lesions or patients.");
-        for warning in assessment.warnings() {
-            metrics = metrics.note(format!("Warning: {warning}."));
-        }
-
-        let mut decisions = Section::new("When it answers, and when it refers");
-        for note in policy_notes(&assessment.calibration.abstain) {
-            decisions = decisions.text(note);
-        }
-        let target = self.recipe.abstention.answer_risk;
-        let decisions = decisions
-            .table(tier_summary(&assessment.calibration.abstain, &assessment.tiers))
-            .figures([risk_coverage_plot(&risks, Some(target))?, tier_coverage(&assessment.tiers)?]);
         let skipped: Vec<(String, String)> = self
             .prepared
             .dataset
@@ -56,20 +33,25 @@ impl<A: Architecture> Finished<A> {
             .map(|skipped| (skipped.key.clone(), skipped.reason.clone()))
             .collect();
 
-        let report = Report::new(self.recipe.name.clone())
-            .lead(self.lead())
-            .section(metrics.table(metric_table(&models)?))
-            .section(
-                Section::new("Classes")
-                    .figures([
-                        recall_comparison(&models)?,
-                        confusion_heat_map(&assessment.calibrated.confusion, labels)?,
-                    ])
-                    .table(class_table(&assessment.calibrated)),
-            )
-            .section(Section::new("Calibration").figure(reliability_diagram(&reliability)?))
-            .section(decisions)
-            .section(Section::new("Learning").figures(learning_curves(&curves)?));
+        let mut report =
+            Report::new(self.recipe.name.clone()).lead(self.lead()).section(sections::metrics(assessment)?);
+        if !others.is_empty() {
+            report = report.section(
+                Section::new("Beside others")
+                    .text("Calibrated probabilities of each model.")
+                    .table(metric_table(&models)?),
+            );
+        }
+        report = report
+            .section(sections::classes(&models, labels)?)
+            .section(sections::calibration(assessment)?)
+            .section(sections::prediction_sets(&self.breakdown.sets, labels)?)
+            .section(sections::decisions(assessment, &risks)?)
+            .section(sections::operating_points(&self.breakdown.operating_points)?);
+        if let Some(section) = sections::subgroups(&self.breakdown.subgroups)? {
+            report = report.section(section);
+        }
+        let report = report.section(Section::new("Learning").figures(learning_curves(&curves)?));
         let report = if self.recipe.model.use_answers {
             report.section(missing_answers(&self.prepared.leak_report)?)
         } else {
@@ -78,7 +60,7 @@ impl<A: Architecture> Finished<A> {
         Ok(report
             .section(
                 Section::new("Test images with their decisions")
-                    .text("The first lesions of each tier in the order of their names; no image was chosen by hand.")
+                    .text("The first groups (lesions or patients) of each tier in the order of their names; no image was chosen by hand.")
                     .gallery(self.gallery()?),
             )
             .section(Section::new("Images left out").skipped(&skipped))
@@ -146,7 +128,7 @@ impl<A: Architecture> Finished<A> {
             let answers = if self.recipe.model.use_answers { record.answers.clone() } else { Answers::new() };
             let decision = self.predictor.predict(&pixels, &answers)?;
             items.push(GalleryItem {
-                image: png(&pixels, record)?,
+                image: png(&pixels, &record.id)?,
                 caption: record.id.clone(),
                 truth: self.prepared.dataset.labels().name(record.class).unwrap_or_default().to_owned(),
                 ranking: decision.ranking.iter().take(3).map(|c| (c.label.clone(), c.probability)).collect(),
@@ -195,30 +177,6 @@ fn missing_answers(report: &LeakReport) -> Result<Section, Error> {
         table.push(row)?;
     }
     Ok(section.table(table))
-}
-
-/// The pixels of a record as they were published or drawn.
-fn pixels(record: &Record) -> Result<RgbPixels, Error> {
-    match &record.image {
-        ImageSource::File(path) => Ok(decode_file(path)?),
-        ImageSource::Rgb(pixels) => Ok(pixels.as_ref().clone()),
-        ImageSource::Absent => Err(derm_data::Error::NoImage { id: record.id.clone() }.into()),
-    }
-}
-
-fn png(pixels: &RgbPixels, record: &Record) -> Result<Vec<u8>, Error> {
-    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-    let mut bytes = Cursor::new(Vec::new());
-    image::write_buffer_with_format(
-        &mut bytes,
-        pixels.as_bytes(),
-        width,
-        height,
-        image::ExtendedColorType::Rgb8,
-        image::ImageFormat::Png,
-    )
-    .map_err(|error| Error::Image { id: record.id.clone(), reason: error.to_string() })?;
-    Ok(bytes.into_inner())
 }
 
 fn curve(name: &str, history: &[EpochLog]) -> LearningCurve {

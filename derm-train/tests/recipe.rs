@@ -178,6 +178,9 @@ const IMPOSSIBLE: &[(&str, &[&str])] = &[
     ("evaluation.bootstrap_replicates", &["0", "1", "1000001"]),
     ("evaluation.confidence", &["0", "1", ".nan"]),
     ("evaluation.calibration_bins", &["0", "1001"]),
+    ("evaluation.operating_sensitivity", &["0", "1.1", "-0.5", ".nan", ".inf"]),
+    ("evaluation.operating_specificity", &["0", "1.1", "-0.5", ".nan", ".inf"]),
+    ("evaluation.min_subgroup", &["0"]),
 ];
 
 const FRACTIONS: &str =

@@ -2,10 +2,12 @@
 
 pub mod answers_network;
 pub mod baselines;
+pub mod evaluate;
 pub mod own_network;
 pub mod questionnaire_only;
 pub mod quickstart;
 pub mod robustness;
+pub mod vet_labels;
 
 /// The programs of the workspace's README compile.
 #[cfg(doctest)]

@@ -14,7 +14,7 @@ pub(super) fn section<E: Into<Error>>(section: &'static str) -> impl FnOnce(E) -
     move |source| Error::Section { section, source: Box::new(source.into()) }
 }
 
-pub(super) fn check<T: std::fmt::Display>(
+pub(crate) fn check<T: std::fmt::Display>(
     key: &'static str,
     value: &T,
     expected: &'static str,

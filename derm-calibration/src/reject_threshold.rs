@@ -22,7 +22,7 @@ pub enum ReferredRows {
     LeftOut,
 }
 
-/// How an [`OperatingPoint`] is chosen.
+/// How a [`RejectThreshold`] is chosen.
 ///
 /// | field | default | meaning |
 /// |---|---|---|
@@ -30,7 +30,7 @@ pub enum ReferredRows {
 /// | `min_coverage` | 0 | smallest share of rows that must be answered, in [0, 1] |
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OperatingPointConfig {
+pub struct RejectThresholdConfig {
     /// How macro F1 counts rows below τ.
     pub referred: ReferredRows,
     /// Smallest share of rows that must be answered.
@@ -40,7 +40,7 @@ pub struct OperatingPointConfig {
 /// What comes of one confidence threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OperatingPointOutcome {
+pub struct RejectOutcome {
     /// Number of rows.
     pub samples: usize,
     /// Rows with a confidence of at least τ.
@@ -61,29 +61,29 @@ pub struct OperatingPointOutcome {
 ///
 /// Every distinct confidence is tried, and 0; of equal maxima the lowest τ, which refers least. All rows
 /// count, several of one lesion too. A value at the maximum is too good, because these rows chose it: report
-/// that of [`OperatingPoint::evaluate`]. It promises no risk; that is what
+/// that of [`RejectThreshold::evaluate`]. It promises no risk; that is what
 /// [`AbstainPolicy`](crate::AbstainPolicy) does.
 ///
 /// # Source
 /// Chow 1970 for rejecting by confidence; Lipton et al. 2014 for thresholds that maximise F1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OperatingPoint {
+pub struct RejectThreshold {
     /// The threshold τ.
     pub threshold: f64,
     /// What it was chosen with.
-    pub config: OperatingPointConfig,
+    pub config: RejectThresholdConfig,
     /// What it does on the validation rows.
-    pub validation: OperatingPointOutcome,
+    pub validation: RejectOutcome,
     /// What τ = 0, which answers every row, does there.
-    pub validation_without: OperatingPointOutcome,
+    pub validation_without: RejectOutcome,
     /// Number of classes.
     pub classes: usize,
     /// The validation rows.
     pub fitted_on: FittedOn,
 }
 
-impl OperatingPoint {
+impl RejectThreshold {
     /// Chooses τ on validation rows after `calibrator`.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl OperatingPoint {
     pub fn fit(
         validation: &Predictions<Validation>,
         calibrator: &impl Calibrate,
-        config: &OperatingPointConfig,
+        config: &RejectThresholdConfig,
     ) -> Result<Self, Error> {
         check_closed_unit("min_coverage", config.min_coverage)?;
         let probabilities = calibrator.calibrate(validation)?;
@@ -136,7 +136,7 @@ impl OperatingPoint {
         &self,
         calibrator: &impl Calibrate,
         test: &Predictions<Test>,
-    ) -> Result<OperatingPointOutcome, Error> {
+    ) -> Result<RejectOutcome, Error> {
         check_split(Some(&self.fitted_on), "test predictions", test)?;
         check_view(Some(&self.fitted_on), test)?;
         let probabilities = calibrator.calibrate(test)?;
@@ -150,7 +150,7 @@ fn outcome(
     targets: &[usize],
     threshold: f64,
     referred: ReferredRows,
-) -> OperatingPointOutcome {
+) -> RejectOutcome {
     let (confidence, predicted) = (probabilities.confidence(), probabilities.predicted());
     let mut counts = Counts::new(targets, probabilities.num_classes());
     let (mut answered, mut correct) = (0, 0);
@@ -160,7 +160,7 @@ fn outcome(
         correct += usize::from(predicted[row] == targets[row]);
     }
     let samples = targets.len();
-    OperatingPointOutcome {
+    RejectOutcome {
         samples,
         answered,
         coverage: answered as f64 / samples as f64,

@@ -1,0 +1,198 @@
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use derm_backbones::{Classifier, ClassifierConfig, ParameterCount, count_parameters};
+use derm_core::{
+    Backbone, Calibration, PredictionColumns, Predictions, Role, ScoreKind, Scores, Test, Validation, View,
+};
+use derm_data::{Corruption, CorruptionKind, Loader, TestView};
+use derm_predict::Predictor;
+
+use crate::inference::predict;
+use crate::{
+    Assessment, Breakdown, Efficiency, EfficiencyConfig, Error, ModelEvaluation, Prepared, Progress, Recipe,
+    Robustness, TeacherComparison, ViewComparison,
+};
+
+/// What is measured of a bundle beyond its predictions.
+#[derive(Debug, Clone, Default)]
+pub struct BundleEvaluation {
+    /// Kinds of corruption, each at its five levels; none leaves robustness out.
+    pub corruptions: Vec<CorruptionKind>,
+    /// How latency is taken; absent leaves efficiency out.
+    pub efficiency: Option<EfficiencyConfig>,
+    /// The teacher: a bundle, or a file of its test predictions.
+    pub teacher: Option<PathBuf>,
+    /// Whether the mean over flips is compared with the picture as it is.
+    pub compare_flips: bool,
+}
+
+/// The predictions of a bundle on every role that it did not learn from.
+struct Tables {
+    validation: Predictions<Validation>,
+    calibration: Predictions<Calibration>,
+    test: Predictions<Test>,
+}
+
+impl BundleEvaluation {
+    /// Measures the bundle at `folder` on the data of `recipe`, which must give the bundle's split.
+    ///
+    /// # Errors
+    /// What reading the data or the bundle gives; [`Error::Predictions`] where the recipe's split is not the bundle's,
+    /// [`Error::BundleLabels`] where its classes are not, [`Error::TeacherRows`] where the teacher's are not.
+    pub fn run(
+        &self,
+        folder: &Path,
+        recipe: &Recipe,
+        device: &Device,
+        progress: Progress,
+    ) -> Result<ModelEvaluation, Error> {
+        recipe.validate()?;
+        let device = &device.clone().without_autodiff();
+        let (predictor, parameters) = load(folder, device)?;
+        let prepared = Prepared::new(recipe, progress)?;
+        let (bundle, dataset) = (predictor.labels().names(), prepared.dataset.labels().names());
+        if bundle != dataset {
+            return Err(Error::BundleLabels { bundle: bundle.to_vec(), dataset: dataset.to_vec() });
+        }
+        progress.stage("predicting");
+        let model = predictor.model();
+        let plain: Predictions<Test> = identity(model, &prepared, device)?;
+        plain.check_split(&predictor.manifest().provenance.split_hash)?;
+        let tables = Tables {
+            validation: identity(model, &prepared, device)?,
+            calibration: identity(model, &prepared, device)?,
+            test: plain.clone(),
+        };
+        progress.stage("calibrating and measuring");
+        let Tables { validation, calibration, test } = &tables;
+        let (settings, seed) = (&recipe.evaluation, recipe.seed);
+        let assessment = Assessment::new(validation, calibration, test, &recipe.abstention, settings, seed)?;
+        let breakdown =
+            Breakdown::new(validation, calibration, test, &assessment.calibration, settings, seed)?;
+        let mut evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
+
+        if self.compare_flips {
+            progress.stage("flips");
+            let flips = flips(model, &prepared, &plain, device)?;
+            let (replicates, alpha) = (settings.bootstrap_replicates, 1.0 - settings.confidence);
+            let others = [("mean of four flips", &flips)];
+            evaluation.views = Some(ViewComparison::new(&plain, &others, replicates, alpha, seed)?);
+        }
+        if let Some(teacher) = &self.teacher {
+            progress.stage("the teacher");
+            let name =
+                teacher.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let name = if name == "bundle" { "teacher".to_owned() } else { name };
+            let of_teacher = teacher_predictions(teacher, &prepared, device)?;
+            evaluation.teacher = Some(TeacherComparison::new(&name, &of_teacher, &plain, settings, seed)?);
+        }
+        if !self.corruptions.is_empty() {
+            let mut last = None;
+            let corrupted = |corruption: Corruption| {
+                if last != Some(corruption.kind()) {
+                    progress.line(&format!("corruption {}", corruption.kind().name()));
+                    last = Some(corruption.kind());
+                }
+                let loader = prepared.loader(Test::ROLE)?.with_corruption(corruption, seed);
+                predict_on(model, &prepared, &loader, device)
+            };
+            evaluation.robustness =
+                Some(Robustness::measure(&plain, &self.corruptions, settings, seed, corrupted)?);
+        }
+        if let Some(config) = &self.efficiency {
+            progress.stage("timing");
+            let size = predictor.resize().size();
+            evaluation.efficiency =
+                Some(Efficiency::measure(model, parameters, size, folder, config, device)?);
+        }
+        Ok(evaluation)
+    }
+}
+
+/// The bundle and the parameters of its network as it was trained, before batch norms were folded.
+fn load(folder: &Path, device: &Device) -> Result<(Predictor, ParameterCount), Error> {
+    let mut parameters = ParameterCount::default();
+    let predictor = Predictor::load_with(folder, device, |config: &ClassifierConfig, device| {
+        let model = config.init_undrawn(device)?;
+        parameters = count_parameters(&model);
+        Ok(model)
+    })?;
+    Ok((predictor, parameters))
+}
+
+/// The predictions of a role on pictures as they are.
+fn identity<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    prepared: &Prepared,
+    device: &Device,
+) -> Result<Predictions<R>, Error> {
+    predict_on(model, prepared, &prepared.loader(R::ROLE)?, device)
+}
+
+fn predict_on<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    prepared: &Prepared,
+    loader: &Loader,
+    device: &Device,
+) -> Result<Predictions<R>, Error> {
+    predict(model, &prepared.dataset, &prepared.split, loader, device)
+}
+
+/// The mean probability over a picture, its mirror images and its half turn; `plain` are the predictions of the first.
+fn flips<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    prepared: &Prepared,
+    plain: &Predictions<R>,
+    device: &Device,
+) -> Result<Predictions<R>, Error> {
+    let mut sum = plain.probabilities().view().to_owned();
+    for view in [TestView::HorizontalFlip, TestView::VerticalFlip, TestView::BothFlips] {
+        let loader = prepared.loader(R::ROLE)?.with_view(view)?;
+        let table: Predictions<R> = predict_on(model, prepared, &loader, device)?;
+        sum += &table.probabilities().view();
+    }
+    let values = sum.mapv(|sum| ((sum / 4.0).ln() as f32).max(f32::MIN));
+    let columns = PredictionColumns {
+        ids: plain.ids().to_vec(),
+        groups: plain.groups().to_vec(),
+        cases: plain.cases().to_vec(),
+        targets: plain.targets().to_vec(),
+        soft_targets: plain.soft_targets().cloned(),
+        subgroups: plain.subgroups().clone(),
+    };
+    let metadata = derm_core::PredictionMetadata { view: View::Mean, ..plain.metadata().clone() };
+    Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::LogProbabilities, values })?)
+}
+
+/// A teacher's predictions on the test rows: from its file, or by its bundle on the same pictures.
+fn teacher_predictions(
+    path: &Path,
+    prepared: &Prepared,
+    device: &Device,
+) -> Result<Predictions<Test>, Error> {
+    if path.is_file() {
+        return Ok(Predictions::load(path)?);
+    }
+    let (teacher, _) = load(path, device)?;
+    let differs =
+        |what, teacher: String, student: String| Err(Error::TeacherInput { what, teacher, student });
+    if teacher.resize() != prepared.resize {
+        let (teacher, student) = (format!("{:?}", teacher.resize()), format!("{:?}", prepared.resize));
+        return differs("image size, crop or interpolation", teacher, student);
+    }
+    if teacher.normalization() != prepared.normalization {
+        let (teacher, student) = (teacher.normalization(), prepared.normalization);
+        return differs("standardisation", format!("{teacher:?}"), format!("{student:?}"));
+    }
+    let (answers, width) = (teacher.model().num_answers(), prepared.answers_width());
+    if answers != width {
+        return differs("questionnaire", format!("{answers:?} numbers"), format!("{width:?} numbers"));
+    }
+    if teacher.labels() != prepared.dataset.labels() {
+        let (teacher, student) =
+            (teacher.labels().names().to_vec(), prepared.dataset.labels().names().to_vec());
+        return Err(Error::TeacherLabels { teacher, student });
+    }
+    identity(teacher.model(), prepared, device)
+}
