@@ -237,3 +237,137 @@ fn intervals_and_fronts_show_their_numbers() {
     }
     assert!(!html.contains("<b>"));
 }
+
+/// Calibration, validation and test rows with thresholds by predicted class and a subgroup column.
+mod by_class {
+    use derm_calibration::{AbstainConfig, CalibrationRecord, TemperatureConfig, ThresholdScope};
+    use derm_core::{Calibration, Validation};
+
+    pub fn record() -> CalibrationRecord {
+        let config = AbstainConfig {
+            scope: ThresholdScope::PredictedClass,
+            answer_risk: 0.3,
+            suggest_risk: 0.3,
+            ..AbstainConfig::default()
+        };
+        CalibrationRecord::fit(
+            &crate::sample::predictions::<Validation>(400, 80, 1),
+            &crate::sample::predictions::<Calibration>(900, 80, 2),
+            &TemperatureConfig::default(),
+            &config,
+        )
+        .unwrap()
+    }
+}
+
+#[test]
+fn a_policy_by_class_is_drawn() {
+    let (record, shared) = (by_class::record(), sample::run().record);
+    assert!(class_thresholds(&shared.abstain).is_none());
+    let figure = class_thresholds(&record.abstain).unwrap();
+    let certified = record.abstain.by_class.as_ref().unwrap();
+    let certified = certified.iter().flat_map(|class| [&class.answer, &class.suggest]);
+    let certified = certified.filter(|fit| fit.threshold.is_some()).count();
+    assert!(certified > 0);
+    assert_eq!(figure.svg().matches("<circle").count(), certified, "a dot a threshold");
+    // One line a class and tier.
+    let html = Report::new("r").section(Section::new("s").figure(figure)).to_html().unwrap();
+    assert_eq!(html.matches("<td>suggest three</td>").count(), 7);
+    check_nesting(&html);
+    let test = sample::predictions::<Test>(900, 80, 3);
+    let tiers = record.evaluate(&test, 0.05).unwrap();
+    let table = Report::new("r").section(Section::new("s").table(tier_summary(&record.abstain, &tiers)));
+    assert!(table.to_html().unwrap().contains("by predicted class ("));
+    let empty =
+        record.abstain.by_class.as_ref().unwrap().iter().any(|class| class.answer.threshold.is_none());
+    assert_eq!(policy_notes(&record.abstain).iter().any(|note| note.starts_with("The first tier")), empty);
+}
+
+#[test]
+fn sets_subgroups_points_and_corruptions_are_drawn_with_their_numbers() {
+    let run = sample::run();
+    let labels = sample::labels().names().to_vec();
+    let calibration = sample::predictions::<derm_core::Calibration>(500, 66, 2);
+    let sets = |conditioning| {
+        let config = ConformalConfig { conditioning, ..ConformalConfig::default() };
+        let calibrator = run.record.calibrator.clone();
+        let predictor = ConformalPredictor::conformalize(calibrator, &calibration, &config).unwrap();
+        ConformalTable::evaluate(&predictor, &run.test, 0.05).unwrap()
+    };
+    let (marginal, class) = (sets(Conditioning::Marginal), sets(Conditioning::Class));
+    let series = [("all together", &marginal), ("each class", &class)];
+    let coverage = conformal_coverage(&series, &labels).unwrap();
+    assert_eq!(coverage.svg().matches("<circle").count(), 16, "all and seven classes, twice");
+
+    let probabilities = run.test.probabilities();
+    let values: Vec<String> =
+        (0..900).map(|row| if row < 890 { format!("type {}", row % 3) } else { String::new() }).collect();
+    let config = SubgroupConfig { replicates: 20, ..SubgroupConfig::default() };
+    let table =
+        SubgroupTable::new(&values, run.test.groups(), &probabilities, run.test.targets(), &config).unwrap();
+    let subgroups = subgroup_comparison("skin", &table, "accuracy").unwrap();
+    assert_eq!(subgroups.svg().matches("<circle").count(), 3, "ten unknown rows have no number");
+    assert!(matches!(subgroup_comparison("skin", &table, "speed"), Err(Error::Empty { .. })));
+
+    let level = |level: f64, value: f64| CorruptionLevel {
+        level,
+        value: Some(value),
+        difference: Some(value - 0.7),
+        interval: None,
+    };
+    let kinds = ["blur", sample::HOSTILE].map(|kind| CorruptionSeries {
+        kind: kind.to_owned(),
+        levels: vec![level(1.0, 0.7), level(2.0, 0.6), level(3.0, 0.35)],
+    });
+    let corrupted = corruption_heat_map("balanced accuracy", Some(0.7), &kinds).unwrap();
+    // Nothing lost is no shade, half of it lost is half a shade.
+    assert_eq!(corrupted.svg().matches("class=\"f1\" fill-opacity=\"0.000\"").count(), 2);
+    assert_eq!(corrupted.svg().matches("class=\"f1\" fill-opacity=\"0.500\"").count(), 2);
+    assert!(matches!(corruption_heat_map("m", None, &[]), Err(Error::Empty { .. })));
+    let hollow = CorruptionSeries { kind: "blur".into(), levels: vec![] };
+    assert!(matches!(corruption_heat_map("m", None, &[hollow]), Err(Error::Empty { .. })));
+
+    let agreement = model_agreement(
+        &probabilities,
+        &sample::predictions::<Test>(900, 72, 3).probabilities(),
+        run.test.targets(),
+    )
+    .unwrap();
+    let item = SuspectItem {
+        image: Some(sample::png(24, 1)),
+        caption: sample::HOSTILE.into(),
+        rank: 1,
+        given: sample::HOSTILE.into(),
+        suggested: "nevus".into(),
+        quality: 0.125,
+        ranking: vec![(sample::HOSTILE.into(), 0.5)],
+    };
+    let blind = SuspectItem { image: None, ..item.clone() };
+    let page = Report::new("Everything else")
+        .section(Section::new("Sets").table(conformal_table(&series).unwrap()).figure(coverage))
+        .section(Section::new("Subgroups").figure(subgroups).table(subgroup_table("skin", &table)))
+        .section(Section::new("Corruptions").figure(corrupted))
+        .section(
+            Section::new("Models")
+                .table(agreement_table(("teacher", "student"), &agreement, &labels).unwrap())
+                .table(confusion_pair_table(&run.student.confusion, &labels, 5).unwrap()),
+        )
+        .section(Section::new("Suspects").suspects([item, blind]));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample_evaluation.html");
+    page.write(&path).unwrap();
+    let html = std::fs::read_to_string(path).unwrap();
+    check_nesting(&html);
+    assert_eq!(html.matches("<figure>").count(), html.matches("<summary>Data</summary>").count());
+    assert_eq!(html.matches("<figure>").count(), 3);
+    assert!(html.contains("label quality 0.125") && html.contains("fewer than 20 groups"));
+    assert!(!html.contains("<script") && !html.contains("NaN"));
+    assert!(matches!(agreement_table(("a", "b"), &agreement, &labels[1..]), Err(Error::Length { .. })));
+    assert!(matches!(
+        confusion_pair_table(&run.student.confusion, &labels[1..], 5),
+        Err(Error::Length { .. })
+    ));
+    assert!(matches!(conformal_coverage(&series, &labels[1..]), Err(Error::Length { .. })));
+    assert!(matches!(conformal_coverage(&[], &labels), Err(Error::Empty { .. })));
+    assert!(matches!(conformal_table(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(operating_point_table(&[]), Err(Error::Empty { .. })));
+}

@@ -88,8 +88,7 @@ fn the_folder_holds_what_was_measured() {
     let folder = place.path().join("evaluation");
     evaluation.write(&folder).unwrap();
 
-    // Fifteen of ninety rows are wrong: five of each class, taken for the next one. Wrong are the rows 0, 6, 12, …,
-    // which are all of the first class.
+    // Wrong are the rows 0, 6, 12, …: fifteen of the thirty of the first class, taken for the second.
     let pairs = table(&folder, "confusion_pairs");
     assert_eq!(pairs.len(), 1);
     assert_eq!((pairs[0]["class"].as_str(), pairs[0]["taken_for"].as_str()), ("mel", "nv"));
@@ -114,7 +113,7 @@ fn the_folder_holds_what_was_measured() {
     assert_eq!(conformal.len(), 8);
     assert!(conformal.iter().filter(|row| row["class"].is_empty()).all(|row| row["groups"] == "90"));
     let agreement = table(&folder, "agreement");
-    // Wrong are the multiples of 6 here and of 9 there: of 18 rows 15 + 10 − 2 · 5 = 15 differ, and 5 err alike.
+    // Wrong are the multiples of 6 here (fifteen) and of 9 there (ten); the multiples of 18 (five) err alike.
     let all = &agreement[0];
     let counts = ["both_right", "only_teacher_right", "only_student_right", "same_error", "different_errors"];
     assert_eq!(counts.map(|count| all[count].as_str()), ["70", "10", "5", "5", "0"]);

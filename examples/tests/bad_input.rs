@@ -411,10 +411,15 @@ fn the_programs_end_with_an_error() {
 
     if let Some(mut evaluate) = program("evaluate") {
         let predictions = ham.output().join("predictions");
-        let output = evaluate.arg(&predictions).args(["--calibration-bins", "5"]).output().unwrap();
+        let few = ["--set", "evaluation.calibration_bins=5", "--set", "evaluation.bootstrap_replicates=20"];
+        let output = evaluate.arg(&predictions).args(few).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(predictions.join("evaluation/report.html").is_file());
+        fs::remove_dir_all(predictions.join("evaluation")).unwrap();
         let output = program("evaluate").unwrap().arg(&predictions).output().unwrap();
         failed(&output, &["calibration_bins", "15", "validation"]);
+        let output = program("evaluate").unwrap().arg(&predictions).args(["--corruptions", "all"]).output();
+        failed(&output.unwrap(), &["corruptions", "no network"]);
 
         let broken = ham.place.path().join("predictions");
         copy(&predictions, &broken);
@@ -423,13 +428,13 @@ fn the_programs_end_with_an_error() {
             let of = |role: &str| find(&broken, role, extension);
             fs::copy(of("test"), of("calibration")).unwrap();
         }
-        for name in ["evaluate", "calibrate"] {
+        for (name, flag) in [("evaluate", "--output"), ("calibrate", "--json")] {
             let output = program(name).unwrap().arg(&broken).output().unwrap();
             failed(&output, &["calibration", "test"]);
-            let json = ham.place.path().join("absent.json");
-            let output = program(name).unwrap().arg(ham.root()).arg("--json").arg(&json).output().unwrap();
+            let target = ham.place.path().join("absent.json");
+            let output = program(name).unwrap().arg(ham.root()).arg(flag).arg(&target).output().unwrap();
             failed(&output, &["validation.csv"]);
-            assert!(!json.exists());
+            assert!(!target.exists());
         }
     }
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{Classifier, Macs, ParameterCount};
+use derm_backbones::{Classifier, CountMacs, Macs, ParameterCount};
 use derm_core::{Backbone, FileError, Taps};
 use serde::Serialize;
 
@@ -145,7 +145,7 @@ impl Efficiency {
     ///
     /// # Errors
     /// [`Error::Value`] for impossible settings, [`Error::File`] where the bundle cannot be read.
-    pub fn measure<B: Backbone>(
+    pub fn measure<B: Backbone + CountMacs>(
         model: &Classifier<B>,
         parameters: ParameterCount,
         image_size: usize,
