@@ -5,13 +5,18 @@ mod sample;
 
 use std::path::Path;
 
-use derm_calibration::{RiskCoverage, Tier};
+use derm_calibration::{
+    Conditioning, ConformalConfig, ConformalPredictor, ConformalTable, RiskCoverage, Tier,
+};
 use derm_core::Test;
-use derm_metrics::{Interval, IntervalMethod};
+use derm_metrics::{Interval, IntervalMethod, SubgroupConfig, SubgroupTable, model_agreement};
 use derm_report::{
-    Align, Error, GalleryItem, IntervalMark, LearningCurve, ParetoPoint, Report, Section, Table, class_table,
-    confusion_heat_map, interval_plot, learning_curves, metric_table, pareto_front, pareto_plot,
-    recall_comparison, reliability_diagram, risk_coverage_plot,
+    Align, CorruptionLevel, CorruptionSeries, Error, GalleryItem, IntervalMark, LearningCurve, ParetoPoint,
+    Report, Section, SuspectItem, Table, agreement_table, class_table, class_thresholds, conformal_coverage,
+    conformal_table, confusion_heat_map, confusion_pair_table, corruption_heat_map, interval_plot,
+    learning_curves, metric_table, operating_point_table, pareto_front, pareto_plot, policy_notes,
+    recall_comparison, reliability_diagram, risk_coverage_plot, subgroup_comparison, subgroup_table,
+    tier_summary,
 };
 
 /// Tags that need no end.

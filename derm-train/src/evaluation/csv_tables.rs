@@ -72,6 +72,8 @@ fn ends(interval: Option<Interval>) -> [String; 2] {
     [cell(interval.map(|of| of.low)), cell(interval.map(|of| of.high))]
 }
 
+/// One row of several pieces.
+#[allow(clippy::needless_pass_by_value, reason = "the pieces are made where they are given")]
 fn row<const N: usize>(parts: [Vec<String>; N]) -> Vec<String> {
     parts.concat()
 }
