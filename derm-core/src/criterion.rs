@@ -42,6 +42,15 @@ pub trait Criterion {
     /// As [`Criterion::per_sample`].
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1>;
 
+    /// The factor by which the reduced loss of a part enters that of a larger batch → `[1]`: `parts` are the targets
+    /// of all parts of that batch, `part` is one of them, and `Σ share(part) · forward(part) = forward(whole)`.
+    ///
+    /// By default the share of its samples, which is right for a mean over the batch. A criterion with another
+    /// normaliser (the sum of class weights, or none) says its own.
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        part.share_of(parts)
+    }
+
     /// The criterion at a point of training, for schedules of γ or deferred re-weighting. `progress` is the
     /// share of the optimizer steps that are done, in [0, 1]. A criterion without a schedule returns itself.
     fn at(&self, progress: f64) -> Self

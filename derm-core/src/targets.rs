@@ -42,6 +42,20 @@ impl Targets {
         }
     }
 
+    /// The share of these samples in a larger batch, `N / Σ N`, shape `[1]`. `parts` are the targets of all its
+    /// parts, these included.
+    ///
+    /// A mean over a part times its share is what the part adds to the mean over the whole.
+    pub fn share_of(&self, parts: &[Self]) -> Tensor<1> {
+        let samples: usize = parts.iter().map(Self::num_samples).sum();
+        let device = match self {
+            Self::Hard(indices) => indices.device(),
+            Self::Soft(distributions) => distributions.device(),
+        };
+        let share = self.num_samples() as f64 / samples as f64;
+        Tensor::from_data(TensorData::new(vec![share as f32], [1]), &device.without_autodiff())
+    }
+
     /// The targets as distributions, shape [N, C]: hard ones become one-hot rows.
     pub fn to_distributions(&self, num_classes: usize) -> Tensor<2> {
         match self {

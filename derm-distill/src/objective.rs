@@ -138,6 +138,27 @@ impl<C: Criterion> DistillationObjective<C> {
         DistillationLoss { total, hard, kd, attention }
     }
 
+    /// What a part of a larger batch adds to the loss of the whole: each term times its share, so that the sum over
+    /// the parts is [`DistillationObjective::forward`] of the whole. `parts` are the targets of all its parts.
+    ///
+    /// # Panics
+    /// As [`DistillationObjective::forward`].
+    pub fn forward_part(
+        &self,
+        student: &NetworkOutput,
+        teacher: &NetworkOutput,
+        targets: &Targets,
+        parts: &[Targets],
+    ) -> DistillationLoss {
+        let DistillationLoss { hard, kd, attention, .. } = self.forward(student, teacher, targets);
+        let samples = targets.share_of(parts);
+        let hard = hard * self.hard.share(targets, parts);
+        let kd = kd * samples.clone();
+        let attention = attention.map(|attention| attention * samples);
+        let total = self.sum(hard.clone(), kd.clone(), attention.clone());
+        DistillationLoss { total, hard, kd, attention }
+    }
+
     /// The loss of each sample, shape `[B]`. Its mean is [`DistillationLoss::total`] where the criterion averages
     /// over the batch.
     ///

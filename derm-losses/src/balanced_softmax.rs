@@ -80,6 +80,9 @@ impl Criterion for BalancedSoftmaxLoss {
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         self.0.forward(logits, targets)
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        self.0.share(part, parts)
+    }
 
     fn at(&self, progress: f64) -> Self {
         Self(self.0.at(progress))

@@ -200,6 +200,9 @@ impl Criterion for ClassificationLoss {
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         each!(self, loss => loss.forward(logits, targets))
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        each!(self, loss => loss.share(part, parts))
+    }
 
     fn at(&self, progress: f64) -> Self {
         match self {

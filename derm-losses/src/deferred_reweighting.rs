@@ -84,6 +84,9 @@ impl<C: ClassWeighted> Criterion for DeferredReweighting<C> {
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         self.current().forward(logits, targets)
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        self.current().share(part, parts)
+    }
 
     fn at(&self, progress: f64) -> Self {
         Self {

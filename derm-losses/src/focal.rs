@@ -173,6 +173,10 @@ impl Criterion for FocalLoss {
         self.reduction.reduce(self.per_sample(logits, targets), weights)
     }
 
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        self.reduction.share(self.alpha.as_ref(), part, parts)
+    }
+
     /// With γ where its schedule has it.
     fn at(&self, progress: f64) -> Self {
         Self { focusing: self.focusing.at(&self.gamma, progress), ..self.clone() }

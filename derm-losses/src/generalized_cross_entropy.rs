@@ -88,6 +88,9 @@ impl Criterion for GeneralizedCrossEntropyLoss {
     fn forward<const D: usize>(&self, logits: Tensor<D>, targets: &Targets) -> Tensor<1> {
         self.config.reduction.reduce(self.per_sample(logits, targets), None)
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        self.config.reduction.share(None, part, parts)
+    }
 
     fn at(&self, _progress: f64) -> Self {
         *self

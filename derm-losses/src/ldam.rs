@@ -132,6 +132,9 @@ impl Criterion for LdamLoss {
         let weights = self.class_weights.as_ref().map(|weights| target_weights(weights, targets));
         self.reduction.reduce(self.per_sample(logits, targets), weights)
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        self.reduction.share(self.class_weights.as_ref(), part, parts)
+    }
 
     fn at(&self, _progress: f64) -> Self {
         self.clone()

@@ -134,6 +134,13 @@ impl Criterion for SigmoidFocalLoss {
             ElementReduction::Sum => elements.sum(),
         }
     }
+    fn share(&self, part: &Targets, parts: &[Targets]) -> Tensor<1> {
+        let share = part.share_of(parts);
+        match self.config.reduction {
+            ElementReduction::ElementMean | ElementReduction::BatchMean => share,
+            ElementReduction::Sum => share.ones_like(),
+        }
+    }
 
     fn at(&self, _progress: f64) -> Self {
         *self

@@ -68,7 +68,7 @@ pub(crate) struct State {
     pub epoch: usize,
     /// Batches of that epoch that are done.
     pub batches_done: usize,
-    /// Sum of the batch losses of that epoch so far.
+    /// Sum of the step losses of that epoch so far.
     pub loss_sum: f64,
     /// Seconds of training in that epoch so far, over all processes.
     pub seconds: f64,

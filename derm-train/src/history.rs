@@ -8,7 +8,7 @@ pub struct EpochLog {
     pub epoch: usize,
     /// Optimizer steps done.
     pub step: usize,
-    /// Mean of the batch losses.
+    /// Mean of the losses of the optimizer steps.
     pub train_loss: f64,
     /// Mean negative log-likelihood of the validation rows.
     pub validation_nll: f64,

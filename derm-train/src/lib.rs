@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod accumulation;
 mod architecture;
 mod assessment;
 mod checkpoint;
@@ -44,7 +45,7 @@ pub use label_vetting::{
     join_folds,
 };
 pub use learning_rate::WarmupCosine;
-pub use objective::{Distilled, Objective, Supervised};
+pub use objective::{Distilled, Objective, OptimizerStep, Supervised};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use recipe::{

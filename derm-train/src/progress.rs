@@ -64,9 +64,9 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    pub(crate) fn advance(&self, loss: f64) {
+    pub(crate) fn advance(&self, batches: usize, loss: f64) {
         self.bar.set_message(format!("loss {loss:.4}"));
-        self.bar.inc(1);
+        self.bar.inc(batches as u64);
     }
 
     pub(crate) fn finish(&self) {

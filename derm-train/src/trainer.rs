@@ -2,14 +2,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use derm_backbones::Classifier;
 use derm_core::{Backbone, Logits, atomic};
-use derm_data::Loader;
+use derm_data::{Batch, Loader};
 use derm_metrics::{ClassSet, NLL_CLIP, accuracy, balanced_accuracy, nll};
 use ndarray::Array2;
 
+use crate::accumulation::gradients;
 use crate::checkpoint::{Checkpoints, State};
 use crate::finite::first_not_finite;
 use crate::gradient_norm::clip_global_norm;
@@ -67,7 +68,9 @@ impl Trainer<'_> {
         validation: &Loader,
     ) -> Result<Trained<B>, Error> {
         let device = self.device.clone().autodiff();
-        let steps_per_epoch = train.num_batches();
+        let accumulated = self.recipe.gradient_accumulation_steps;
+        let batches_per_epoch = train.num_batches();
+        let steps_per_epoch = batches_per_epoch.div_ceil(accumulated);
         Self::check_rows(self.recipe, train)?;
         let schedule = self.schedule(steps_per_epoch);
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
@@ -77,7 +80,7 @@ impl Trainer<'_> {
         let latest = checkpoints.latest()?;
         if let Some(path) = &latest {
             state = Checkpoints::state(path)?;
-            self.check_position(path, &state, steps_per_epoch)?;
+            self.check_position(path, &state, batches_per_epoch)?;
             model = Checkpoints::model(path, model)?;
         }
         let mut optimizer = adamw(self.recipe, &model);
@@ -93,28 +96,31 @@ impl Trainer<'_> {
 
         while state.epoch < self.recipe.epochs {
             let label = format!("{} {}/{}", self.label, state.epoch + 1, self.recipe.epochs);
-            let bar = self.progress.bar(&label, steps_per_epoch, state.batches_done);
+            let bar = self.progress.bar(&label, batches_per_epoch, state.batches_done);
             let mut clock = Instant::now();
-            for batch in train.device_batches(state.epoch as u64, state.batches_done, &device, AHEAD) {
-                let batch = batch?;
+            let mut batches = train.device_batches(state.epoch as u64, state.batches_done, &device, AHEAD);
+            loop {
+                let group: Vec<Batch> = batches.by_ref().take(accumulated).collect::<Result<_, _>>()?;
+                if group.is_empty() {
+                    break;
+                }
                 device.seed(derive(self.seed, Purpose::Step, state.step as u64));
                 let progress = state.step as f64 / schedule.total_steps as f64;
-                let loss = objective.loss(&model, &batch, progress);
-                let value: f32 = loss.clone().into_scalar();
+                let (loss, mut gradients) = gradients(&model, objective, &group, progress);
+                let value: f32 = loss.into_scalar();
                 if !value.is_finite() {
                     return Err(Error::NotFinite { step: state.step, epoch: state.epoch + 1, value });
                 }
-                let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
                 if let Some(norm) = self.recipe.clip_norm {
                     clip_global_norm(&mut gradients, &model, norm);
                 }
                 model = optimizer.step(schedule.at(state.step), model, gradients);
                 state.step += 1;
-                state.batches_done += 1;
+                state.batches_done += group.len();
                 state.loss_sum += f64::from(value);
-                bar.advance(state.loss_sum / state.batches_done as f64);
+                bar.advance(group.len(), state.loss_sum / state.batches_done.div_ceil(accumulated) as f64);
                 if state.step.is_multiple_of(self.recipe.checkpoint_steps)
-                    && state.batches_done < steps_per_epoch
+                    && state.batches_done < batches_per_epoch
                 {
                     state.seconds += clock.elapsed().as_secs_f64();
                     clock = Instant::now();
@@ -145,10 +151,12 @@ impl Trainer<'_> {
     }
 
     /// Whether the checkpoint was written by a training with these epochs.
-    fn check_position(&self, path: &Path, state: &State, steps_per_epoch: usize) -> Result<(), Error> {
+    fn check_position(&self, path: &Path, state: &State, batches_per_epoch: usize) -> Result<(), Error> {
         let State { step, epoch, batches_done, .. } = *state;
-        let fits = batches_done < steps_per_epoch
-            && step == epoch * steps_per_epoch + batches_done
+        let accumulated = self.recipe.gradient_accumulation_steps;
+        let fits = batches_done < batches_per_epoch
+            && batches_done.is_multiple_of(accumulated)
+            && step == epoch * batches_per_epoch.div_ceil(accumulated) + batches_done / accumulated
             && epoch + usize::from(batches_done > 0) <= self.recipe.epochs;
         if fits {
             return Ok(());
@@ -156,7 +164,7 @@ impl Trainer<'_> {
         let epochs = self.recipe.epochs;
         let reason = format!(
             "step {step}, epoch {epoch}, batch {batches_done}: expected a training of {epochs} epochs of \
-             {steps_per_epoch} batches"
+             {batches_per_epoch} batches, {accumulated} a step"
         );
         Err(Error::Checkpoint { path: path.to_owned(), reason })
     }
@@ -185,7 +193,8 @@ impl Trainer<'_> {
         Ok(EpochLog {
             epoch: state.epoch + 1,
             step: state.step,
-            train_loss: state.loss_sum / state.batches_done as f64,
+            train_loss: state.loss_sum
+                / state.batches_done.div_ceil(self.recipe.gradient_accumulation_steps) as f64,
             validation_nll: nll(&probabilities, &targets, NLL_CLIP)?,
             validation_accuracy: accuracy(&probabilities, &targets)?,
             validation_balanced_accuracy: balanced_accuracy(&probabilities, &targets, ClassSet::Present)?,

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::{Device, Tensor};
 use derm_backbones::weights::{self, LoadOptions, save_safetensors};
 use derm_backbones::{
-    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, QuestionnaireEncoderConfig, ResNet, ResNetConfig,
-    Stem,
+    AnyBackbone, Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, QuestionnaireEncoderConfig,
+    ResNet, ResNetConfig, Stem,
 };
 use derm_core::{Backbone, LabelMap, SplitRole, Taps};
 use derm_data::{
@@ -19,8 +19,8 @@ use derm_data::{
 use derm_losses::CrossEntropyLossConfig;
 use derm_predict::{Bundle, BundleConfig, Predictor};
 use derm_train::{
-    Architecture, Error, ModelRecipe, Objective, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
-    run, run_with,
+    Architecture, Error, ModelRecipe, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised,
+    Trained, Trainer, run, run_with,
 };
 
 /// flex has one generator in the whole process: trainings run one after the other.
@@ -243,8 +243,12 @@ struct LosesIts<O> {
 }
 
 impl<B: Backbone, O: Objective<B>> Objective<B> for LosesIts<O> {
-    fn loss(&self, model: &Classifier<B>, batch: &Batch, progress: f64) -> Tensor<1> {
-        let loss = self.objective.loss(model, batch, progress);
+    fn taps(&self) -> Taps {
+        self.objective.taps()
+    }
+
+    fn loss(&self, output: ClassifierOutput, batch: &Batch, step: &OptimizerStep) -> Tensor<1> {
+        let loss = self.objective.loss(output, batch, step);
         let call = self.calls.replace(self.calls.get() + 1);
         if call == self.at { loss * f64::NAN } else { loss }
     }
@@ -327,8 +331,7 @@ fn an_interrupted_training_ends_with_the_bytes_of_one_that_was_not() {
 struct InfiniteSlope;
 
 impl<B: Backbone> Objective<B> for InfiniteSlope {
-    fn loss(&self, model: &Classifier<B>, batch: &Batch, _progress: f64) -> Tensor<1> {
-        let output = model.forward(batch.images.clone(), batch.answers.clone(), &Taps::none());
+    fn loss(&self, output: ClassifierOutput, _batch: &Batch, _step: &OptimizerStep) -> Tensor<1> {
         output.logits.mul_scalar(0.0).sqrt().sum()
     }
 }

@@ -10,8 +10,12 @@ use crate::recipe::check::{check, section, within};
 pub struct TrainingRecipe {
     /// Passes over the training rows. Default 10.
     pub epochs: usize,
-    /// Rows a step; an epoch's last partial batch is dropped, because batch norm needs a full one. Default 64.
+    /// Rows of a micro-batch; an epoch's last partial one is dropped, because batch norm needs a full one. Default
+    /// 64.
     pub batch_size: usize,
+    /// Micro-batches of an optimizer step, which has `batch_size` times as many rows; the last step of an epoch
+    /// takes those that are left. Default 1.
+    pub gradient_accumulation_steps: usize,
     /// Peak learning rate of `AdamW`. Default 1e-3.
     pub learning_rate: f64,
     /// Share of the peak that is left at the end. Default 0.
@@ -72,6 +76,7 @@ impl Default for TrainingRecipe {
         Self {
             epochs: 10,
             batch_size: 64,
+            gradient_accumulation_steps: 1,
             learning_rate: 1e-3,
             final_learning_rate_share: 0.0,
             warmup_epochs: 1.0,
@@ -94,6 +99,10 @@ impl TrainingRecipe {
     pub(super) fn validate(&self) -> Result<(), Error> {
         check("training.epochs", &self.epochs, "1 to 1000000", |v| (1..=1_000_000).contains(v))?;
         check("training.batch_size", &self.batch_size, "2 to 65536", |v| (2..=65536).contains(v))?;
+        let accumulated = self.gradient_accumulation_steps;
+        check("training.gradient_accumulation_steps", &accumulated, "1 to 65536", |v| {
+            (1..=65536).contains(v)
+        })?;
         check("training.learning_rate", &self.learning_rate, "above 0, at most 1", |v| {
             *v > 0.0 && *v <= 1.0
         })?;
