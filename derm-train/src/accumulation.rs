@@ -1,6 +1,5 @@
 //! One optimizer step made of several micro-batches.
 
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use derm_backbones::Classifier;
@@ -35,4 +34,138 @@ pub(crate) fn gradients<B: Backbone>(
         gradients.accumulate(model, GradientsParams::from_grads(loss.backward(), model));
     }
     (sum, gradients.grads())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::module::{ModuleVisitor, Param};
+    use burn::tensor::{Device, Distribution};
+    use derm_backbones::{
+        AnyBackbone, BackboneConfig, ClassifierConfig, ConvNextV2Config, HeadConfig, PointwiseLayers,
+    };
+    use derm_core::Targets;
+    use derm_losses::ClassificationLossConfig;
+
+    use super::*;
+    use crate::optimizer::adamw;
+    use crate::{Supervised, TrainingRecipe};
+
+    /// Rounding of f32 sums in another order, as a share of a tensor's largest value.
+    const TOLERANCE: f64 = 2e-5;
+
+    /// Every loss of derm-losses, without class weights and, where it takes some, with them, in every reduction.
+    const LOSSES: &[&str] = &[
+        r#"{"cross_entropy": {"label_smoothing": 0.1}}"#,
+        r#"{"cross_entropy": {"class_weights": [0.2, 1, 3]}}"#,
+        r#"{"cross_entropy": {"class_weights": [0.2, 1, 3], "reduction": "batch_mean"}}"#,
+        r#"{"cross_entropy": {"class_weights": [0.2, 1, 3], "reduction": "sum"}}"#,
+        r#"{"focal": {"gamma": {"linear": {"from": 3, "to": 1}}}}"#,
+        r#"{"focal": {"alpha": [0.2, 1, 3], "label_smoothing": 0.1}}"#,
+        r#"{"focal": {"alpha": [0.2, 1, 3], "reduction": "weighted_mean"}}"#,
+        r#"{"sigmoid_focal": {}}"#,
+        r#"{"sigmoid_focal": {"reduction": "batch_mean"}}"#,
+        r#"{"sigmoid_focal": {"reduction": "sum"}}"#,
+        r#"{"ldam": {"counts": [9, 3, 1], "scale": 2}}"#,
+        r#"{"ldam": {"counts": [9, 3, 1], "class_weights": [0.2, 1, 3]}}"#,
+        r#"{"logit_adjusted": {"counts": [9, 3, 1]}}"#,
+        r#"{"balanced_softmax": {"counts": [9, 3, 1]}}"#,
+        r#"{"asymmetric_single_label": {}}"#,
+        r#"{"poly1": {}}"#,
+        r#"{"generalized_cross_entropy": {}}"#,
+        r#"{"symmetric_cross_entropy": {}}"#,
+        r#"{"deferred_reweighting": {"from": 0.2, "loss": {"cross_entropy": {"class_weights": [0.2, 1, 3]}}}}"#,
+        r#"{"deferred_reweighting": {"from": 0.8, "loss": {"cross_entropy": {"class_weights": [0.2, 1, 3]}}}}"#,
+    ];
+
+    /// Layer norms only: a batch norm would see the micro-batches.
+    fn network(device: &Device) -> Classifier<AnyBackbone> {
+        let backbone = BackboneConfig::Convnextv2(ConvNextV2Config {
+            depths: vec![1, 1],
+            widths: vec![4, 6],
+            stochastic_depth: 0.0,
+            pointwise_layers: PointwiseLayers::Linear,
+        });
+        device.seed(3);
+        ClassifierConfig { backbone, head: HeadConfig::new(3) }.init(device).unwrap().train()
+    }
+
+    /// Micro-batches of 3, 1 and 4 rows, and the same rows as one batch.
+    fn batches(soft: bool, device: &Device) -> (Vec<Batch>, Batch) {
+        device.seed(5);
+        let images = Tensor::<4>::random([8, 3, 16, 16], Distribution::Normal(0.0, 1.0), device);
+        let classes = [0, 0, 2, 1, 0, 2, 2, 1];
+        let shares = Tensor::<2>::random([8, 3], Distribution::Uniform(0.1, 1.0), device);
+        let shares = shares.clone() / shares.sum_dim(1);
+        let part = |start: usize, end: usize| Batch {
+            images: images.clone().slice([start..end]),
+            answers: None,
+            targets: if soft {
+                Targets::Soft(shares.clone().slice([start..end]))
+            } else {
+                Targets::from_indices(&classes[start..end], 3, device).unwrap()
+            },
+            indices: (start..end).collect(),
+        };
+        (vec![part(0, 3), part(3, 4), part(4, 8)], part(0, 8))
+    }
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    fn assert_near(got: &[f64], expected: &[f64], what: &str) {
+        let largest = expected.iter().fold(1e-3_f64, |largest, value| largest.max(value.abs()));
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() <= TOLERANCE * largest, "{what}: {got} {expected}");
+        }
+    }
+
+    struct Gradients<'a>(&'a GradientsParams, Vec<Vec<f64>>);
+    impl ModuleVisitor for Gradients<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.extend(self.0.get::<D>(param.id).map(values));
+        }
+    }
+
+    struct Weights(Vec<Vec<f64>>);
+    impl ModuleVisitor for Weights {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(values(param.val()));
+        }
+    }
+
+    #[test]
+    fn micro_batches_are_the_large_batch() {
+        let device = Device::default().autodiff();
+        // ε well above the rounding of the gradients, which AdamW would blow up to a whole step where they are 0.
+        let recipe = TrainingRecipe { adam_epsilon: 1e-3, ..TrainingRecipe::default() };
+        for text in LOSSES {
+            let config: ClassificationLossConfig = serde_json::from_str(text).unwrap();
+            let objective = Supervised { criterion: config.init(3, &device).unwrap() };
+            for soft in [false, true] {
+                let (parts, whole) = batches(soft, &device);
+                let outcome = |batches: &[Batch]| {
+                    let model = network(&device);
+                    let (loss, gradients) = gradients(&model, &objective, batches, 0.5);
+                    let mut of_gradients = Gradients(&gradients, Vec::new());
+                    model.visit(&mut of_gradients);
+                    let of_gradients = of_gradients.1;
+                    let mut weights = Weights(Vec::new());
+                    adamw(&recipe, &model).step(0.1, model, gradients).visit(&mut weights);
+                    (values(loss.unwrap()), of_gradients, weights.0)
+                };
+                let (loss, gradients, weights) = outcome(&parts);
+                let (whole_loss, whole_gradients, whole_weights) = outcome(std::slice::from_ref(&whole));
+                assert_near(&loss, &whole_loss, text);
+                assert!(gradients.len() > 20 && gradients.len() == whole_gradients.len());
+                for (got, expected) in gradients.iter().zip(&whole_gradients) {
+                    assert_near(got, expected, text);
+                }
+                for (got, expected) in weights.iter().zip(&whole_weights) {
+                    assert_near(got, expected, text);
+                }
+            }
+        }
+    }
 }

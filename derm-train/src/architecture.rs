@@ -1,6 +1,7 @@
 use burn::tensor::Device;
 use derm_backbones::{
-    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, PublishedKeys, QuestionnaireEncoderConfig,
+    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, LayerGroups, PublishedKeys,
+    QuestionnaireEncoderConfig,
 };
 use derm_core::Backbone;
 use serde::Serialize;
@@ -13,8 +14,9 @@ use crate::ModelRecipe;
 /// [`Named`] is the workspace's own, chosen by the recipe. A downstream crate implements this trait for its own
 /// encoder and gives it to [`run_with`](crate::run_with).
 pub trait Architecture {
-    /// The image encoder, with the key names under which its weights are saved.
-    type Backbone: Backbone + PublishedKeys;
+    /// The image encoder, with the groups of its layers, which phases freeze and layer-wise decay goes by, and the key
+    /// names under which its weights are saved.
+    type Backbone: Backbone + LayerGroups + PublishedKeys;
     /// What describes the network in a bundle's `config.json`.
     type Config: Serialize + DeserializeOwned;
 

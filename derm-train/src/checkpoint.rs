@@ -1,4 +1,5 @@
-//! A checkpoint is a folder `step-<n>` that holds the network and the optimizer in Burn's own record format
+//! A checkpoint is a folder `step-<n>` that holds the network, its moving average and the optimizer in Burn's own
+//! record format
 //! (optimizer state is keyed by parameter ids, which other formats lose), the rest as JSON, and the SHA-256 of
 //! each. It appears whole; after that a one-line file `latest` is renamed over its predecessor, and older folders
 //! go.
@@ -15,11 +16,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::best_checkpoints::BestEpoch;
+use crate::early_stopping::EarlyStopping;
 use crate::history::EpochLog;
 
 const LATEST: &str = "latest";
 const PREFIX: &str = "step-";
 const MODEL: &str = "model.bpk";
+const EMA: &str = "ema.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
 const STATE: &str = "state.json";
 const DIGESTS: &str = "digests.json";
@@ -29,6 +33,8 @@ const DIGESTS: &str = "digests.json";
 #[serde(deny_unknown_fields)]
 struct Digests {
     model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ema: Option<String>,
     optimizer: String,
     state: String,
 }
@@ -36,7 +42,8 @@ struct Digests {
 impl Digests {
     fn of(folder: &Path) -> Result<Self, FileError> {
         let digest = |name| Ok(sha256_file(folder.join(name))?.0);
-        Ok(Self { model: digest(MODEL)?, optimizer: digest(OPTIMIZER)?, state: digest(STATE)? })
+        let ema = folder.join(EMA).exists().then(|| digest(EMA)).transpose()?;
+        Ok(Self { ema, model: digest(MODEL)?, optimizer: digest(OPTIMIZER)?, state: digest(STATE)? })
     }
 
     fn check(folder: &Path) -> Result<(), Error> {
@@ -44,6 +51,7 @@ impl Digests {
         let got = Self::of(folder)?;
         let files = [
             (MODEL, got.model == expected.model),
+            (EMA, got.ema == expected.ema),
             (OPTIMIZER, got.optimizer == expected.optimizer),
             (STATE, got.state == expected.state),
         ];
@@ -74,6 +82,10 @@ pub(crate) struct State {
     pub seconds: f64,
     /// The epochs that are done.
     pub history: Vec<EpochLog>,
+    /// How long the training has gone without an improvement.
+    pub stopping: EarlyStopping,
+    /// The epochs whose weights are kept, from the best on.
+    pub best: Vec<BestEpoch>,
     /// Tensors of the optimizer's state.
     pub optimizer_tensors: usize,
 }
@@ -93,6 +105,7 @@ impl Checkpoints {
     pub(crate) fn save<M: Module>(
         &self,
         model: &M,
+        ema: Option<&M>,
         optimizer: &ModuleOptimizer,
         state: &State,
     ) -> Result<(), Error> {
@@ -104,11 +117,17 @@ impl Checkpoints {
         }
         let folder = atomic::Folder::new(&target)?;
         let path = folder.path();
-        let record = |error: RecordError| wrong(&target, error.to_string());
-        model.clone().into_record().save(path.join(MODEL)).map_err(record)?;
+        let record = |name| {
+            let file = target.join(name);
+            move |error: RecordError| wrong(&file, error.to_string())
+        };
+        model.clone().into_record().save(path.join(MODEL)).map_err(record(MODEL))?;
+        if let Some(ema) = ema {
+            ema.clone().into_record().save(path.join(EMA)).map_err(record(EMA))?;
+        }
         let states = optimizer.to_record();
         let state = State { optimizer_tensors: states.len(), ..state.clone() };
-        states.save(path.join(OPTIMIZER)).map_err(record)?;
+        states.save(path.join(OPTIMIZER)).map_err(record(OPTIMIZER))?;
         write_json(&path.join(STATE), &state)?;
         write_json(&path.join(DIGESTS), &Digests::of(path)?)?;
         folder.commit()?;
@@ -140,7 +159,15 @@ impl Checkpoints {
 
     /// Reads the network, with its parameter ids.
     pub(crate) fn model<M: Module>(path: &Path, model: M) -> Result<M, Error> {
-        let file = path.join(MODEL);
+        Self::weights(path.join(MODEL), model)
+    }
+
+    /// Reads the moving average, into a network in inference mode.
+    pub(crate) fn ema<M: Module>(path: &Path, model: M) -> Result<M, Error> {
+        Self::weights(path.join(EMA), model)
+    }
+
+    fn weights<M: Module>(file: PathBuf, model: M) -> Result<M, Error> {
         let record = |error: RecordError| wrong(&file, error.to_string());
         model.try_load_record(ModuleRecord::load(&file).map_err(record)?).map_err(record)
     }
@@ -181,16 +208,16 @@ impl Checkpoints {
     }
 }
 
-fn wrong(path: &Path, reason: String) -> Error {
+pub(crate) fn wrong(path: &Path, reason: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), reason }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(FileError::at(path, "read"))?;
     serde_json::from_str(&text).map_err(|error| wrong(path, error.to_string()))
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     atomic::write_file(path, |file| serde_json::to_writer_pretty(file, value).map_err(io::Error::from))
 }
 
@@ -222,7 +249,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(place.path().join("checkpoints"));
         let (model, optimizer) = trained();
-        checkpoints.save(&model, &optimizer, &State { step, ..State::default() }).unwrap();
+        checkpoints.save(&model, Some(&model), &optimizer, &State { step, ..State::default() }).unwrap();
         (place, checkpoints, model)
     }
 
@@ -242,6 +269,8 @@ mod tests {
         let read = Checkpoints::model(&path, fresh).unwrap();
         assert_eq!(weights(&read), weights(&model));
         assert_eq!(read.weight.id, model.weight.id);
+        let ema = Checkpoints::ema(&path, LinearConfig::new(3, 2).init(&Device::default())).unwrap();
+        assert_eq!(weights(&ema), weights(&model));
         Checkpoints::optimizer(&path, adamw(), &state).unwrap();
     }
 
@@ -268,7 +297,7 @@ mod tests {
         assert!(path.ends_with("step-00000007"));
         // The next write of that step goes through and tidies up.
         let (_, optimizer) = trained();
-        checkpoints.save(&model, &optimizer, &State { step: 8, ..State::default() }).unwrap();
+        checkpoints.save(&model, None, &optimizer, &State { step: 8, ..State::default() }).unwrap();
         assert!(checkpoints.latest().unwrap().unwrap().ends_with("step-00000008"));
         let mut left: Vec<_> =
             fs::read_dir(&checkpoints.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -280,7 +309,7 @@ mod tests {
     fn every_damaged_file_is_named() {
         let (_place, checkpoints, _) = saved(7);
         let folder = checkpoints.latest().unwrap().unwrap();
-        for name in [MODEL, OPTIMIZER, STATE, DIGESTS] {
+        for name in [MODEL, EMA, OPTIMIZER, STATE, DIGESTS] {
             let path = folder.join(name);
             let whole = fs::read(&path).unwrap();
             let mut flipped = whole.clone();
@@ -293,7 +322,7 @@ mod tests {
             }
             fs::remove_file(&path).unwrap();
             let error = checkpoints.latest().unwrap_err();
-            assert!(matches!(error, Error::File(_)) && error.to_string().contains(name), "{name}: {error}");
+            assert!(error.to_string().contains(name), "{name}: {error}");
             fs::write(&path, whole).unwrap();
         }
         assert!(checkpoints.latest().is_ok());

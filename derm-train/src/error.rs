@@ -117,6 +117,18 @@ pub enum Error {
         /// The parameter's path in the network.
         parameter: String,
     },
+    /// A phase freezes the whole network.
+    #[error("`training.phases` freezes {names:?}, which is the whole network")]
+    AllFrozen {
+        /// The names of the phase.
+        names: Vec<String>,
+    },
+    /// The best epoch's weights are asked for where no epoch had the metric.
+    #[error("no epoch is best: `{metric}` was never defined on the validation rows")]
+    NoBestEpoch {
+        /// The metric of `training.checkpoints`.
+        metric: String,
+    },
     /// The training split is smaller than one batch.
     #[error("the training split has {rows} rows: expected at least one batch of {batch_size}")]
     NoBatch {

@@ -5,17 +5,22 @@ use burn::tensor::Tensor;
 /// Scales all gradients so that their global L2 norm `√Σ‖g‖²` is at most `max_norm`, as torch's
 /// `clip_grad_norm_` does it; Burn's own clipping looks at one tensor at a time.
 ///
-/// The factor is `min(1, max_norm / (norm + 1e-6))`, computed on the device.
+/// The factor is `min(1, max_norm / (norm + 1e-6))`, computed on the device. The norm before the cut is
+/// given back, `[1]`; none where there is no gradient.
 ///
 /// # Source
 /// Pascanu et al. 2013; `torch.nn.utils.clip_grad_norm_`.
-pub(crate) fn clip_global_norm<M: Module>(gradients: &mut GradientsParams, module: &M, max_norm: f64) {
+pub(crate) fn clip_global_norm<M: Module>(
+    gradients: &mut GradientsParams,
+    module: &M,
+    max_norm: f64,
+) -> Option<Tensor<1>> {
     let mut squares = SumOfSquares { gradients, sum: None };
     module.visit(&mut squares);
-    if let Some(sum) = squares.sum {
-        let factor = (sum.sqrt() + 1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
-        module.visit(&mut Scale { gradients, factor });
-    }
+    let norm = squares.sum?.sqrt();
+    let factor = (norm.clone() + 1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
+    module.visit(&mut Scale { gradients, factor });
+    Some(norm)
 }
 
 struct SumOfSquares<'a> {
@@ -65,7 +70,8 @@ mod tests {
             // d/dw of Σ (x w + b): x in each column, and ones; the squares sum to 2 · (9 + 16) + 2 = 52.
             let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
             let mut gradients = GradientsParams::from_grads(layer.forward(x).sum().backward(), &layer);
-            clip_global_norm(&mut gradients, &layer, max_norm);
+            let norm = clip_global_norm(&mut gradients, &layer, max_norm).unwrap().into_scalar::<f32>();
+            assert!((norm - 52.0_f32.sqrt()).abs() < 1e-5, "{norm}");
             let weight =
                 gradients.get::<2>(layer.weight.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
             let bias = gradients.get::<1>(layer.bias.as_ref().unwrap().id).unwrap();

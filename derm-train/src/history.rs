@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What is known after an epoch. One line of `history.jsonl`.
@@ -10,16 +12,23 @@ pub struct EpochLog {
     pub step: usize,
     /// Mean of the losses of the optimizer steps.
     pub train_loss: f64,
-    /// Mean negative log-likelihood of the validation rows.
-    pub validation_nll: f64,
-    /// Accuracy of the validation rows.
-    pub validation_accuracy: f64,
-    /// Balanced accuracy of the validation rows, over the classes that they have.
-    pub validation_balanced_accuracy: f64,
-    /// Learning rate of the last step.
+    /// Every [`ValidationMetric`](crate::ValidationMetric) of the validation rows, by its name; one that is undefined
+    /// on them (the AUROC of a single class) is absent.
+    pub validation: BTreeMap<String, f64>,
+    /// The same of the moving average of the weights, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_validation: Option<BTreeMap<String, f64>>,
+    /// Learning rate of the last step, at the head.
     pub learning_rate: f64,
     /// Seconds of training, without validation.
     pub train_seconds: f64,
     /// Seconds of validation.
     pub validation_seconds: f64,
+}
+
+impl EpochLog {
+    /// What early stopping and the best checkpoints go by: the moving average's metrics where there is one.
+    pub(crate) fn judged(&self) -> &BTreeMap<String, f64> {
+        self.ema_validation.as_ref().unwrap_or(&self.validation)
+    }
 }

@@ -3,9 +3,12 @@
 mod accumulation;
 mod architecture;
 mod assessment;
+mod best_checkpoints;
 mod checkpoint;
 mod dataset_recipe;
 mod dataset_source;
+mod early_stopping;
+mod ema;
 mod error;
 mod evaluation;
 mod finite;
@@ -13,10 +16,12 @@ mod gradient_norm;
 mod history;
 mod inference;
 mod label_vetting;
+mod layer_decay;
 mod learning_rate;
 mod model_card;
 mod objective;
 mod optimizer;
+mod phases;
 mod prepared;
 mod progress;
 mod recipe;
@@ -26,8 +31,14 @@ mod run;
 mod run_folder;
 mod run_report;
 mod seed;
+mod step_log;
+mod step_plan;
 mod summary;
+mod tensorboard;
 mod trainer;
+mod training_log;
+mod validation_metric;
+mod versions;
 
 pub use architecture::{Architecture, Named};
 pub use assessment::Assessment;
@@ -49,8 +60,11 @@ pub use objective::{Distilled, Objective, OptimizerStep, Supervised};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use recipe::{
-    AbstentionRecipe, ClassWeights, DatasetRecipe, DistillationRecipe, EvaluationRecipe, ImageNorm, LossName,
-    ModelRecipe, NearDuplicatePolicy, Recipe, TrainingRecipe,
+    AbstentionRecipe, CheckpointsRecipe, ClassWeights, DatasetRecipe, DistillationRecipe,
+    EarlyStoppingRecipe, EmaRecipe, EvaluationRecipe, FinalWeights, FreezeRecipe, ImageNorm, LossName,
+    LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TrainingRecipe,
 };
 pub use run::{Finished, run, run_with};
+pub use step_log::StepEntry;
 pub use trainer::{Trained, Trainer};
+pub use validation_metric::ValidationMetric;

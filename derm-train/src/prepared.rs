@@ -76,11 +76,7 @@ impl Prepared {
     pub fn training_loader(&self, recipe: &Recipe) -> Result<Loader, Error> {
         let indices = self.split.indices(&self.dataset, SplitRole::Train)?;
         let classes = self.dataset.classes(&indices)?;
-        let order = if recipe.training.class_balanced_sampler {
-            SampleOrder::ClassBalanced
-        } else {
-            SampleOrder::Shuffled
-        };
+        let order = recipe.training.sample_order();
         let seed = derive(recipe.seed, Purpose::Data, 0);
         let sampler = Sampler::new(indices, &classes, order, seed)?;
         let config = LoaderConfig { last_batch: LastBatch::Drop, ..self.config };

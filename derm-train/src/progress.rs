@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -46,16 +47,23 @@ impl Progress {
     }
 
     pub(crate) fn epoch(self, label: &str, epochs: usize, log: &EpochLog) {
+        let ema = log.ema_validation.as_ref().map(|metrics| format!("  average: {}", shown(metrics)));
         self.line(&format!(
-            "{label} epoch {}/{epochs}  loss {:.4}  validation: NLL {:.4}, accuracy {:.3}, balanced accuracy {:.3}  ({:.1} s)",
+            "{label} epoch {}/{epochs}  loss {:.4}  validation: {}{}  ({:.1} s)",
             log.epoch,
             log.train_loss,
-            log.validation_nll,
-            log.validation_accuracy,
-            log.validation_balanced_accuracy,
+            shown(&log.validation),
+            ema.unwrap_or_default(),
             log.train_seconds + log.validation_seconds,
         ));
     }
+}
+
+/// The metrics that an epoch's line has room for.
+fn shown(metrics: &BTreeMap<String, f64>) -> String {
+    let value = |name| metrics.get(name).copied().unwrap_or(f64::NAN);
+    let (accuracy, balanced) = (value("accuracy"), value("balanced_accuracy"));
+    format!("NLL {:.4}, accuracy {accuracy:.3}, balanced accuracy {balanced:.3}", value("nll"))
 }
 
 /// A bar of one epoch.

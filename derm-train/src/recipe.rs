@@ -2,25 +2,32 @@
 
 mod abstention;
 pub(crate) mod check;
+mod checkpoints;
 mod dataset;
 mod distillation;
+mod early_stopping;
+mod ema;
 mod evaluation;
+mod loss;
 mod model;
+mod phases;
 mod training;
 
 pub use abstention::AbstentionRecipe;
+pub use checkpoints::{CheckpointsRecipe, FinalWeights};
 pub use dataset::{DatasetRecipe, NearDuplicatePolicy};
 pub use distillation::DistillationRecipe;
+pub use early_stopping::EarlyStoppingRecipe;
+pub use ema::EmaRecipe;
 pub use evaluation::EvaluationRecipe;
+pub use loss::{ClassWeights, LossName, LossRecipe};
 pub use model::{ImageNorm, ModelRecipe};
-pub use training::{ClassWeights, LossName, TrainingRecipe};
+pub use phases::{FreezeRecipe, PhaseRecipe};
+pub use training::TrainingRecipe;
 
 use std::path::{Path, PathBuf};
 
-use derm_losses::{
-    ClassificationLossConfig, CrossEntropyLossConfig, FocalLossConfig, WeightNormalization, WeightScheme,
-    ZeroCounts, class_weights,
-};
+use derm_losses::ClassificationLossConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, recipe_file};
@@ -114,36 +121,11 @@ impl Recipe {
         self.evaluation.validate()
     }
 
-    /// The loss that the recipe names, with class weights from the counts of the training rows.
+    /// The loss that the recipe names, with what it needs from the counts of the training rows.
     ///
     /// # Errors
-    /// [`Error::Loss`] for class weights where a class has no row.
+    /// As [`TrainingRecipe::loss_config`].
     pub fn loss(&self, class_counts: &[usize]) -> Result<ClassificationLossConfig, Error> {
-        let training = &self.training;
-        let scheme = match training.class_weights {
-            ClassWeights::None => None,
-            ClassWeights::InverseFrequency => Some(WeightScheme::InverseFrequency),
-            ClassWeights::SqrtInverseFrequency => Some(WeightScheme::SqrtInverseFrequency),
-        };
-        let weights = scheme
-            .map(|scheme| {
-                class_weights(class_counts, scheme, WeightNormalization::Balanced, ZeroCounts::Refuse)
-            })
-            .transpose()?
-            .map(|weights| weights.into_iter().map(|weight| weight as f32).collect());
-        let label_smoothing = training.label_smoothing;
-        Ok(match training.loss {
-            LossName::CrossEntropy => ClassificationLossConfig::CrossEntropy(CrossEntropyLossConfig {
-                class_weights: weights,
-                label_smoothing,
-                ..CrossEntropyLossConfig::default()
-            }),
-            LossName::Focal => ClassificationLossConfig::Focal(FocalLossConfig {
-                gamma: training.focal_gamma.into(),
-                alpha: weights,
-                label_smoothing,
-                ..FocalLossConfig::default()
-            }),
-        })
+        self.training.loss_config(class_counts)
     }
 }

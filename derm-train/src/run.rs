@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -15,6 +14,7 @@ use crate::inference::{TASK, predict};
 use crate::model_card::model_card;
 use crate::run_folder::{Inputs, RunFolder};
 use crate::seed::{Purpose, derive};
+use crate::versions;
 use crate::{
     Breakdown, Distilled, EpochLog, Error, ModelEvaluation, Objective, Prepared, Progress, Recipe,
     Supervised, Trainer,
@@ -89,7 +89,7 @@ pub fn run_with<A: Architecture>(
     let model = A::init(&config, device)?;
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
-    Trainer::check_rows(&recipe.training, &rows)?;
+    Trainer::check(&recipe.training, &model, &rows)?;
     let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device)?;
 
     // Everything that can be refused is refused before this; from here on there is a folder.
@@ -101,6 +101,7 @@ pub fn run_with<A: Architecture>(
     };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
+    versions::record(&folder.join("versions.json"), recipe)?;
     progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
     let trainer = Trainer {
         recipe: &recipe.training,
@@ -226,20 +227,13 @@ fn check_teacher(teacher: &Predictor, recipe: &Recipe, prepared: &Prepared) -> R
 }
 
 fn provenance(recipe: &Recipe, prepared: &Prepared) -> Provenance {
-    let version = |name: &str, version: &str| (name.to_owned(), version.to_owned());
     Provenance {
         seed: recipe.seed,
         split_hash: prepared.split.hash(),
-        source_revision: option_env!("DERM_SOURCE_REVISION").map(str::to_owned),
-        crate_versions: BTreeMap::from([
-            version("derm-train", env!("CARGO_PKG_VERSION")),
-            version("burn", BURN_VERSION),
-        ]),
+        source_revision: versions::SOURCE_REVISION.map(str::to_owned),
+        crate_versions: versions::crates(),
     }
 }
-
-/// The version that the workspace pins.
-const BURN_VERSION: &str = "0.22.1";
 
 /// The predictions of one network on every role that is not trained on.
 struct RolePredictions {

@@ -32,8 +32,12 @@ pub(crate) struct Inputs {
 /// config.yaml             the resolved recipe: every key with its value
 /// inputs.json             hashes of the split, of labels and answers, and of the teacher's weights
 /// split.json              who is in which role
+/// versions.json           what each build that wrote here was made of
 /// checkpoints/            the latest checkpoint
+/// best/                   the weights of the best epochs
 /// history.jsonl           one line an epoch
+/// steps.jsonl             one line every `training.log_steps` steps
+/// tensorboard/            event files, where they are asked for
 /// predictions/<role>.csv  logits of the network on every row of the role, each with its sidecar
 /// metrics.json            metrics on the test split, before and after calibration, with intervals
 /// bundle/                 what a program loads to predict
@@ -70,7 +74,7 @@ impl RunFolder {
         let lock = lock(&path)?;
         Self::check(recipe)?;
         check_inputs(&path, inputs)?;
-        for folder in [path.clone(), path.join("checkpoints"), path.join("predictions")] {
+        for folder in [path.clone(), path.join("checkpoints"), path.join("best"), path.join("predictions")] {
             remove_temporary(&folder).map_err(FileError::at(&folder, "tidy"))?;
         }
         let config = path.join(CONFIG);
@@ -188,13 +192,15 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
     BINDING.iter().find_map(|key| differing_key(key, &before[*key], &now[*key]))
 }
 
-/// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, and
-/// where the teacher lies, because its digest is compared.
-const FREE: [&str; 5] = [
+/// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, what is
+/// logged, and where the teacher lies, because its digest is compared.
+const FREE: [&str; 7] = [
     "dataset.workers",
     "dataset.prefetch",
     "dataset.cache_mib",
     "training.checkpoint_steps",
+    "training.log_steps",
+    "training.tensorboard",
     "distillation.teacher",
 ];
 
@@ -243,6 +249,8 @@ mod tests {
         let (_place, mut recipe) = begun();
         recipe.dataset.workers += 1;
         recipe.training.checkpoint_steps += 1;
+        recipe.training.log_steps += 1;
+        recipe.training.tensorboard = true;
         recipe.dataset.prefetch += 1;
         recipe.dataset.cache_mib += 1;
         recipe.evaluation.bootstrap_replicates += 1;

@@ -181,10 +181,12 @@ fn missing_answers(report: &LeakReport) -> Result<Section, Error> {
 
 fn curve(name: &str, history: &[EpochLog]) -> LearningCurve {
     let of_epochs = |value: fn(&EpochLog) -> f64| history.iter().map(value).collect();
+    let metric = |log: &EpochLog, name| log.validation.get(name).copied().unwrap_or(f64::NAN);
+    let validation = |name| history.iter().map(|log| metric(log, name)).collect();
     LearningCurve {
         name: name.to_owned(),
         training_loss: of_epochs(|log| log.train_loss),
-        validation_loss: of_epochs(|log| log.validation_nll),
-        balanced_accuracy: of_epochs(|log| log.validation_balanced_accuracy),
+        validation_loss: validation("nll"),
+        balanced_accuracy: validation("balanced_accuracy"),
     }
 }

@@ -1,25 +1,31 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::Module as _;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
-use derm_backbones::Classifier;
+use burn::tensor::{Device, Tensor};
+use derm_backbones::{Classifier, LayerGroups};
 use derm_core::{Backbone, Logits, atomic};
-use derm_data::{Batch, Loader};
-use derm_metrics::{ClassSet, NLL_CLIP, accuracy, balanced_accuracy, nll};
+use derm_data::{Batch, DeviceBatches, Loader};
 use ndarray::Array2;
 
 use crate::accumulation::gradients;
+use crate::best_checkpoints::BestCheckpoints;
 use crate::checkpoint::{Checkpoints, State};
+use crate::ema::Ema;
 use crate::finite::first_not_finite;
 use crate::gradient_norm::clip_global_norm;
 use crate::history::EpochLog;
 use crate::inference::logits;
+use crate::layer_decay::LayerDecay;
 use crate::optimizer::adamw;
-use crate::progress::Progress;
+use crate::phases::{freeze, frozen_in};
+use crate::progress::{Bar, Progress};
 use crate::seed::{Purpose, derive};
-use crate::{Error, Objective, TrainingRecipe, WarmupCosine};
+use crate::step_plan::StepPlan;
+use crate::training_log::TrainingLog;
+use crate::{Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric};
 
 /// The training loop: `AdamW`, one learning rate a step, checkpoints, exact resume.
 ///
@@ -35,7 +41,7 @@ pub struct Trainer<'a> {
     pub seed: u64,
     /// The device without autodiff; the trainer adds it.
     pub device: &'a Device,
-    /// Where checkpoints and `history.jsonl` go; a training that was interrupted here goes on.
+    /// Where checkpoints and logs go; a training that was interrupted here goes on.
     pub folder: &'a Path,
     /// Where progress is told.
     pub progress: Progress,
@@ -46,10 +52,23 @@ pub struct Trainer<'a> {
 /// A network that was trained.
 #[derive(Debug, Clone)]
 pub struct Trained<B: Backbone> {
-    /// The network in inference mode, on the device without autodiff.
+    /// The network in inference mode, on the device without autodiff, with the weights that
+    /// [`TrainingRecipe::final_weights`] names.
     pub model: Classifier<B>,
     /// What is known of each epoch.
     pub history: Vec<EpochLog>,
+}
+
+/// A training under way.
+struct Session<B: Backbone> {
+    model: Classifier<B>,
+    /// Layer groups that stand still.
+    frozen: Vec<String>,
+    ema: Option<Ema<B>>,
+    optimizer: ModuleOptimizer,
+    layer_decay: LayerDecay,
+    state: State,
+    log: TrainingLog,
 }
 
 impl Trainer<'_> {
@@ -58,150 +77,228 @@ impl Trainer<'_> {
     /// `train` drops its last partial batch or not as it was configured; `validation` must be sequential.
     ///
     /// # Errors
-    /// [`Error::NoBatch`], [`Error::NotFinite`], [`Error::WeightNotFinite`], [`Error::Checkpoint`], and what
-    /// reading data and writing files gives.
-    pub fn fit<B: Backbone>(
+    /// [`Error::NoBatch`], [`Error::AllFrozen`], [`Error::NotFinite`], [`Error::WeightNotFinite`],
+    /// [`Error::Checkpoint`], [`Error::NoBestEpoch`], and what reading data and writing files gives.
+    pub fn fit<B: Backbone + LayerGroups>(
         &self,
         model: Classifier<B>,
         objective: &(impl Objective<B> + ?Sized),
         train: &Loader,
         validation: &Loader,
     ) -> Result<Trained<B>, Error> {
+        Self::check(self.recipe, &model, train)?;
         let device = self.device.clone().autodiff();
-        let accumulated = self.recipe.gradient_accumulation_steps;
-        let batches_per_epoch = train.num_batches();
-        let steps_per_epoch = batches_per_epoch.div_ceil(accumulated);
-        Self::check_rows(self.recipe, train)?;
-        let schedule = self.schedule(steps_per_epoch);
+        let plan = StepPlan::new(self.recipe, train.num_batches());
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
+        let best = BestCheckpoints::new(self.folder.join("best"), self.recipe.checkpoints);
+        let mut session = self.begin(model, &plan, &checkpoints)?;
+        best.tidy(&session.state.best)?;
 
+        let stopping = self.recipe.early_stopping.as_ref();
+        while session.state.epoch < self.recipe.epochs && !session.state.stopping.is_over(stopping) {
+            session = self.enter_phase(session)?;
+            let (epoch, done) = (session.state.epoch, session.state.batches_done);
+            let label = format!("{} {}/{}", self.label, epoch + 1, self.recipe.epochs);
+            let bar = self.progress.bar(&label, plan.batches_per_epoch, done);
+            let batches = train.device_batches(epoch as u64, done, &device, AHEAD);
+            session = self.train_epoch(session, objective, batches, &device, &plan, &checkpoints, &bar)?;
+            bar.finish();
+            self.end_epoch(&mut session, validation, &plan, &best)?;
+            self.save(&checkpoints, &session)?;
+            best.tidy(&session.state.best)?;
+            self.write_history(&session.state.history)?;
+        }
+        if session.state.epoch < self.recipe.epochs {
+            let epochs = session.state.epoch;
+            self.progress.line(&format!("{} stops early, after {epochs} epochs", self.label));
+        }
+        let model = match (self.recipe.final_weights, session.ema) {
+            (FinalWeights::Best, _) => best.load(&session.state.best, session.model.valid())?,
+            (FinalWeights::Ema, Some(ema)) => ema.model,
+            (FinalWeights::Last, _) | (FinalWeights::Ema, None) => session.model.valid(),
+        };
+        Ok(Trained { model, history: session.state.history })
+    }
+
+    /// Whether this network can be trained on these rows by this recipe.
+    pub(crate) fn check<B: Backbone + LayerGroups>(
+        recipe: &TrainingRecipe,
+        model: &Classifier<B>,
+        train: &Loader,
+    ) -> Result<(), Error> {
+        if train.num_batches() == 0 {
+            return Err(Error::NoBatch { rows: train.sampler().len(), batch_size: recipe.batch_size });
+        }
+        let mut epoch = 0;
+        for phase in &recipe.phases {
+            frozen_in(recipe, epoch, model)?;
+            epoch += phase.epochs;
+        }
+        LayerDecay::new(recipe.layer_decay, model).map(drop)
+    }
+
+    /// The training from its latest checkpoint on, or from the start.
+    fn begin<B: Backbone + LayerGroups>(
+        &self,
+        model: Classifier<B>,
+        plan: &StepPlan,
+        checkpoints: &Checkpoints,
+    ) -> Result<Session<B>, Error> {
         let mut model = model.train();
         let mut state = State::default();
         let latest = checkpoints.latest()?;
         if let Some(path) = &latest {
             state = Checkpoints::state(path)?;
-            self.check_position(path, &state, batches_per_epoch)?;
+            plan.check(path, &state)?;
             model = Checkpoints::model(path, model)?;
         }
         let mut optimizer = adamw(self.recipe, &model);
+        let mut ema = self.recipe.ema.map(|recipe| Ema::new(recipe, &model));
         if let Some(path) = &latest {
             optimizer = Checkpoints::optimizer(path, optimizer, &state)?;
+            ema = ema.map(|ema| ema.try_map(|model| Checkpoints::ema(path, model))).transpose()?;
             let (epoch, batch) = (state.epoch + 1, state.batches_done);
-            if epoch <= self.recipe.epochs {
+            if epoch <= self.recipe.epochs && !state.stopping.is_over(self.recipe.early_stopping.as_ref()) {
                 self.progress.line(&format!("{} goes on at epoch {epoch}, batch {batch}", self.label));
             }
             // The process that wrote the checkpoint may have ended before it wrote this.
             self.write_history(&state.history)?;
         }
+        let layer_decay = LayerDecay::new(self.recipe.layer_decay, &model)?;
+        let log = TrainingLog::open(self.recipe, self.folder, state.step)?;
+        Ok(Session { model, frozen: Vec::new(), ema, optimizer, layer_decay, state, log })
+    }
 
-        while state.epoch < self.recipe.epochs {
-            let label = format!("{} {}/{}", self.label, state.epoch + 1, self.recipe.epochs);
-            let bar = self.progress.bar(&label, batches_per_epoch, state.batches_done);
-            let mut clock = Instant::now();
-            let mut batches = train.device_batches(state.epoch as u64, state.batches_done, &device, AHEAD);
-            loop {
-                let group: Vec<Batch> = batches.by_ref().take(accumulated).collect::<Result<_, _>>()?;
-                if group.is_empty() {
-                    break;
-                }
-                device.seed(derive(self.seed, Purpose::Step, state.step as u64));
-                let progress = state.step as f64 / schedule.total_steps as f64;
-                let (loss, mut gradients) = gradients(&model, objective, &group, progress);
-                let value: f32 = loss.into_scalar();
-                if !value.is_finite() {
-                    return Err(Error::NotFinite { step: state.step, epoch: state.epoch + 1, value });
-                }
-                if let Some(norm) = self.recipe.clip_norm {
-                    clip_global_norm(&mut gradients, &model, norm);
-                }
-                model = optimizer.step(schedule.at(state.step), model, gradients);
-                state.step += 1;
-                state.batches_done += group.len();
-                state.loss_sum += f64::from(value);
-                bar.advance(group.len(), state.loss_sum / state.batches_done.div_ceil(accumulated) as f64);
-                if state.step.is_multiple_of(self.recipe.checkpoint_steps)
-                    && state.batches_done < batches_per_epoch
-                {
-                    state.seconds += clock.elapsed().as_secs_f64();
-                    clock = Instant::now();
-                    save(&checkpoints, &model, &optimizer, &state)?;
-                }
+    /// Freezes what the epoch's phase freezes.
+    fn enter_phase<B: Backbone + LayerGroups>(&self, session: Session<B>) -> Result<Session<B>, Error> {
+        let frozen = frozen_in(self.recipe, session.state.epoch, &session.model)?;
+        if frozen == session.frozen {
+            return Ok(session);
+        }
+        let model = freeze(session.model, &session.frozen, &frozen)?;
+        Ok(Session { model, frozen, ..session })
+    }
+
+    /// The optimizer steps of an epoch that are left.
+    #[expect(clippy::too_many_arguments, reason = "the places of one loop, each of them used once")]
+    fn train_epoch<B: Backbone>(
+        &self,
+        mut session: Session<B>,
+        objective: &(impl Objective<B> + ?Sized),
+        mut batches: DeviceBatches,
+        device: &Device,
+        plan: &StepPlan,
+        checkpoints: &Checkpoints,
+        bar: &Bar,
+    ) -> Result<Session<B>, Error> {
+        let mut clock = Instant::now();
+        let mut logged = (Instant::now(), 0);
+        loop {
+            let group = batches.by_ref().take(plan.accumulated).collect::<Result<Vec<Batch>, _>>()?;
+            if group.is_empty() {
+                break;
             }
-            bar.finish();
-            state.seconds += clock.elapsed().as_secs_f64();
-            let log = self.validate(&model, validation, &state, schedule.at(state.step - 1))?;
-            self.progress.epoch(self.label, self.recipe.epochs, &log);
-            state.history.push(log);
-            state.epoch += 1;
-            state.batches_done = 0;
-            state.loss_sum = 0.0;
-            state.seconds = 0.0;
-            save(&checkpoints, &model, &optimizer, &state)?;
-            self.write_history(&state.history)?;
+            let step = session.state.step;
+            device.seed(derive(self.seed, Purpose::Step, step as u64));
+            let (loss, mut gradients) = gradients(&session.model, objective, &group, plan.progress(step));
+            let loss = loss.map_or(f32::NAN, Tensor::into_scalar);
+            if !loss.is_finite() {
+                return Err(Error::NotFinite { step, epoch: session.state.epoch + 1, value: loss });
+            }
+            let clip = |norm| clip_global_norm(&mut gradients, &session.model, norm);
+            let norm = self.recipe.clip_norm.and_then(clip);
+            let rate = plan.learning_rate(self.recipe, step);
+            session.model = session.optimizer.step(session.layer_decay.rates(rate), session.model, gradients);
+            if let Some(ema) = &mut session.ema {
+                ema.update(&session.model, step + 1);
+            }
+
+            let state = &mut session.state;
+            state.step += 1;
+            state.batches_done += group.len();
+            state.loss_sum += f64::from(loss);
+            logged.1 += group.iter().map(|batch| batch.indices.len()).sum::<usize>();
+            bar.advance(group.len(), state.loss_sum / plan.steps(state.batches_done) as f64);
+            if session.log.wants(state.step) {
+                let images_per_second = logged.1 as f64 / logged.0.elapsed().as_secs_f64();
+                logged = (Instant::now(), 0);
+                session.log.step(&StepEntry {
+                    step: state.step,
+                    epoch: state.epoch + 1,
+                    loss: f64::from(loss),
+                    learning_rate: rate,
+                    gradient_norm: norm.map(|norm| f64::from(norm.into_scalar::<f32>())),
+                    images_per_second,
+                })?;
+            }
+            if state.step.is_multiple_of(self.recipe.checkpoint_steps)
+                && state.batches_done < plan.batches_per_epoch
+            {
+                state.seconds += clock.elapsed().as_secs_f64();
+                clock = Instant::now();
+                self.save(checkpoints, &session)?;
+            }
         }
-        Ok(Trained { model: model.valid(), history: state.history })
+        session.state.seconds += clock.elapsed().as_secs_f64();
+        Ok(session)
     }
 
-    /// Whether there is a batch to train on.
-    pub(crate) fn check_rows(recipe: &TrainingRecipe, train: &Loader) -> Result<(), Error> {
-        if train.num_batches() > 0 {
-            return Ok(());
+    /// Measures the epoch, keeps its weights where they are among the best, and turns to the next one.
+    fn end_epoch<B: Backbone>(
+        &self,
+        session: &mut Session<B>,
+        validation: &Loader,
+        plan: &StepPlan,
+        best: &BestCheckpoints,
+    ) -> Result<(), Error> {
+        let clock = Instant::now();
+        let model = session.model.valid();
+        let metrics = self.measure(&model, validation)?;
+        let ema_metrics = session.ema.as_ref().map(|ema| self.measure(&ema.model, validation)).transpose()?;
+        let state = &mut session.state;
+        let log = EpochLog {
+            epoch: state.epoch + 1,
+            step: state.step,
+            train_loss: state.loss_sum / plan.steps(state.batches_done) as f64,
+            validation: metrics,
+            ema_validation: ema_metrics,
+            learning_rate: plan.learning_rate(self.recipe, state.step - 1),
+            train_seconds: state.seconds,
+            validation_seconds: clock.elapsed().as_secs_f64(),
+        };
+        self.progress.epoch(self.label, self.recipe.epochs, &log);
+        session.log.epoch(&log)?;
+        if let Some(recipe) = &self.recipe.early_stopping {
+            state.stopping.update(recipe, log.judged());
         }
-        Err(Error::NoBatch { rows: train.sampler().len(), batch_size: recipe.batch_size })
+        let judged = session.ema.as_ref().map_or(&model, |ema| &ema.model);
+        best.offer(&mut state.best, log.epoch, log.judged(), judged)?;
+        state.history.push(log);
+        state.epoch += 1;
+        state.batches_done = 0;
+        state.loss_sum = 0.0;
+        state.seconds = 0.0;
+        Ok(())
     }
 
-    /// Whether the checkpoint was written by a training with these epochs.
-    fn check_position(&self, path: &Path, state: &State, batches_per_epoch: usize) -> Result<(), Error> {
-        let State { step, epoch, batches_done, .. } = *state;
-        let accumulated = self.recipe.gradient_accumulation_steps;
-        let fits = batches_done < batches_per_epoch
-            && batches_done.is_multiple_of(accumulated)
-            && step == epoch * batches_per_epoch.div_ceil(accumulated) + batches_done / accumulated
-            && epoch + usize::from(batches_done > 0) <= self.recipe.epochs;
-        if fits {
-            return Ok(());
-        }
-        let epochs = self.recipe.epochs;
-        let reason = format!(
-            "step {step}, epoch {epoch}, batch {batches_done}: expected a training of {epochs} epochs of \
-             {batches_per_epoch} batches, {accumulated} a step"
-        );
-        Err(Error::Checkpoint { path: path.to_owned(), reason })
-    }
-
-    fn schedule(&self, steps_per_epoch: usize) -> WarmupCosine {
-        WarmupCosine {
-            peak: self.recipe.learning_rate,
-            final_share: self.recipe.final_learning_rate_share,
-            warmup_steps: (self.recipe.warmup_epochs * steps_per_epoch as f64).round() as usize,
-            total_steps: self.recipe.epochs * steps_per_epoch,
-        }
-    }
-
-    fn validate<B: Backbone>(
+    fn measure<B: Backbone>(
         &self,
         model: &Classifier<B>,
         validation: &Loader,
-        state: &State,
-        learning_rate: f64,
-    ) -> Result<EpochLog, Error> {
-        let clock = Instant::now();
-        let (rows, values) = logits(&model.valid(), validation, self.device)?;
+    ) -> Result<BTreeMap<String, f64>, Error> {
+        let (rows, values) = logits(model, validation, self.device)?;
         let targets: Vec<usize> = rows.iter().map(|&row| validation.samples().targets()[row]).collect();
         let values: Array2<f64> = values.mapv(f64::from);
-        let probabilities = Logits::new(values)?.softmax();
-        Ok(EpochLog {
-            epoch: state.epoch + 1,
-            step: state.step,
-            train_loss: state.loss_sum
-                / state.batches_done.div_ceil(self.recipe.gradient_accumulation_steps) as f64,
-            validation_nll: nll(&probabilities, &targets, NLL_CLIP)?,
-            validation_accuracy: accuracy(&probabilities, &targets)?,
-            validation_balanced_accuracy: balanced_accuracy(&probabilities, &targets, ClassSet::Present)?,
-            learning_rate,
-            train_seconds: state.seconds,
-            validation_seconds: clock.elapsed().as_secs_f64(),
-        })
+        ValidationMetric::measure(&Logits::new(values)?.softmax(), &targets)
+    }
+
+    /// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
+    fn save<B: Backbone>(&self, checkpoints: &Checkpoints, session: &Session<B>) -> Result<(), Error> {
+        let Session { model, ema, optimizer, state, .. } = session;
+        match first_not_finite(model) {
+            None => checkpoints.save(model, ema.as_ref().map(|ema| &ema.model), optimizer, state),
+            Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
+        }
     }
 
     fn write_history(&self, history: &[EpochLog]) -> Result<(), Error> {
@@ -217,16 +314,3 @@ impl Trainer<'_> {
 
 /// Batches that wait on the device.
 const AHEAD: usize = 1;
-
-/// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
-fn save<M: Module>(
-    checkpoints: &Checkpoints,
-    model: &M,
-    optimizer: &ModuleOptimizer,
-    state: &State,
-) -> Result<(), Error> {
-    match first_not_finite(model) {
-        None => checkpoints.save(model, optimizer, state),
-        Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
-    }
-}

@@ -4,8 +4,10 @@
 use std::fs;
 
 use derm_backbones::BackboneConfig;
+use derm_data::SampleOrder;
 use derm_data::readers::Source;
-use derm_train::{ClassWeights, DatasetSource, Error, LossName, Recipe};
+use derm_losses::ClassificationLossConfig;
+use derm_train::{ClassWeights, DatasetSource, Error, LossName, Recipe, TrainingRecipe};
 use serde_json::Value;
 
 fn parse(text: &str) -> Result<Recipe, Error> {
@@ -32,7 +34,7 @@ fn values_are_read() {
     )
     .unwrap();
     assert!(matches!(recipe.model.backbone, BackboneConfig::Resnet(_)));
-    assert_eq!(recipe.training.loss, LossName::Focal);
+    assert_eq!(recipe.training.loss, LossName::Focal.into());
     assert_eq!(recipe.training.class_weights, ClassWeights::InverseFrequency);
     assert_eq!(recipe.training.clip_norm, Some(1.0));
     assert_eq!(recipe.training.batch_size, Recipe::default().training.batch_size);
@@ -169,8 +171,21 @@ const IMPOSSIBLE: &[(&str, &[&str])] = &[
     ("training.weight_decay", &["-0.1", "1.1", ".nan"]),
     ("training.adam_epsilon", &["0", "1e-60", "-1", "2", ".nan", ".inf"]),
     ("training.clip_norm", &["0", "-1", ".nan", ".inf", "-.inf"]),
-    ("training.focal_gamma", &["-0.1", ".nan", ".inf"]),
+    ("training.focal_gamma", &["-0.1", ".nan", ".inf", "[1, -1]", "{ linear: { from: 2, to: -1 } }"]),
     ("training.label_smoothing", &["-0.1", "1.1", ".nan"]),
+    ("training.gradient_accumulation_steps", &["0", "65537"]),
+    ("training.layer_decay", &["0", "1.1", "-1", ".nan"]),
+    ("training.phases", &["[{ epochs: 11 }]", "[{ epochs: 6 }, { epochs: 5 }]"]),
+    ("training.class_weights", &["{ class_balanced: { beta: 1 } }", "{ class_balanced: { beta: .nan } }"]),
+    (
+        "training.sampler",
+        &["sequential", "{ effective_number: { beta: 1 } }", "{ effective_number: { beta: .nan } }"],
+    ),
+    ("training.ema.decay", &["-0.1", "1", ".nan"]),
+    ("training.early_stopping.patience", &["0"]),
+    ("training.early_stopping.min_delta", &["-1", ".nan", ".inf"]),
+    ("training.checkpoints.keep_best", &["1001"]),
+    ("training.final_weights", &["ema"]),
     ("training.checkpoint_steps", &["0"]),
     ("abstention.answer_risk", &["0", "1", ".nan"]),
     ("abstention.suggest_risk", &["0", "1", ".nan"]),
@@ -229,6 +244,87 @@ fn what_another_crate_refuses_is_named_with_its_section() {
     }
 }
 
+#[test]
+fn a_loss_with_settings_takes_counts_and_weights_from_the_training_rows() {
+    let loss = |overrides: &[&str]| with(overrides).unwrap().loss(&[6, 3, 1]);
+    let config = |text: &str| serde_json::from_str::<ClassificationLossConfig>(text).unwrap();
+    let balanced = "training.class_weights=inverse_frequency";
+    for (overrides, expected) in [
+        (&["training.loss={ ldam: { scale: 2 } }"][..], r#"{"ldam": {"counts": [6, 3, 1], "scale": 2}}"#),
+        (&["training.loss={ ldam: { counts: [1, 2, 3] } }"], r#"{"ldam": {"counts": [1, 2, 3]}}"#),
+        (&["training.loss={ logit_adjusted: {} }"], r#"{"logit_adjusted": {"counts": [6, 3, 1]}}"#),
+        (&["training.loss={ balanced_softmax: {} }"], r#"{"balanced_softmax": {"counts": [6, 3, 1]}}"#),
+        (&["training.loss={ poly1: { epsilon: 2 } }"], r#"{"poly1": {"epsilon": 2}}"#),
+        (
+            &["training.loss={ cross_entropy: { class_weights: [1, 2, 3] } }"],
+            r#"{"cross_entropy": {"class_weights": [1, 2, 3]}}"#,
+        ),
+    ] {
+        assert_eq!(loss(overrides).unwrap(), config(expected), "{overrides:?}");
+    }
+    // 10 / (3 n_c): mean 1 over the rows.
+    for text in [
+        "cross_entropy",
+        "focal",
+        "ldam",
+        "deferred_reweighting: { from: 0.8, loss: { focal",
+        "cross_entropy:",
+    ] {
+        let settings = match text {
+            "cross_entropy:" => "training.loss=cross_entropy".to_owned(),
+            text if text.contains("loss") => format!("training.loss={{ {text}: {{}} }} }} }}"),
+            text => format!("training.loss={{ {text}: {{}} }}"),
+        };
+        let value = serde_json::to_value(loss(&[&settings, balanced]).unwrap()).unwrap().to_string();
+        assert!(value.contains("0.5555") && value.contains("1.1111") && value.contains("3.3333"), "{value}");
+    }
+    assert!(matches!(
+        with(&[balanced]).unwrap().loss(&[6, 0, 1]),
+        Err(Error::Loss(derm_losses::Error::ZeroCount { .. }))
+    ));
+    for (overrides, key) in [
+        (["training.loss={ poly1: {} }", balanced], "training.class_weights"),
+        (["training.loss={ cross_entropy: { class_weights: [1, 2] } }", balanced], "training.class_weights"),
+        (["training.loss={ focal: {} }", "training.label_smoothing=0.1"], "training.label_smoothing"),
+    ] {
+        let error = with(&overrides).unwrap_err();
+        assert!(matches!(&error, Error::Value { key: got, .. } if *got == key), "{error}");
+    }
+    for text in
+        ["training.loss={ ldm: {} }", "training.loss={ poly1: { epsilonn: 1 } }", "training.loss=[focal]"]
+    {
+        let error = with(&[text]).unwrap_err();
+        assert!(matches!(error, Error::Key { .. } | Error::UnknownKey { .. }), "{text}: {error}");
+        assert!(error.to_string().contains("training.loss"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn settings_that_exclude_each_other_are_refused() {
+    for (overrides, key) in [
+        (
+            &["training.sampler=square_root_balanced", "training.class_balanced_sampler=true"][..],
+            "training.class_balanced_sampler",
+        ),
+        (&["training.final_weights=best", "training.checkpoints.keep_best=0"], "training.final_weights"),
+        (&["training.phases=[{ epochs: 0 }]"], "training.phases.epochs"),
+        (&["training.phases=[{ epochs: 1, learning_rate: 2 }]"], "training.phases.learning_rate"),
+    ] {
+        let error = with(overrides).unwrap_err();
+        assert!(matches!(&error, Error::Value { key: got, .. } if *got == key), "{overrides:?}: {error}");
+    }
+    let short = with(&["training.class_balanced_sampler=true"]).unwrap().training;
+    assert_eq!(short.sample_order(), SampleOrder::ClassBalanced);
+    let named = with(&["training.sampler={ effective_number: { beta: 0.99 } }"]).unwrap().training;
+    assert_eq!(named.sample_order(), SampleOrder::EffectiveNumber { beta: 0.99 });
+    for (text, names) in
+        [("backbone", vec!["backbone"]), ("none", vec![]), ("[stem, layer1]", vec!["stem", "layer1"])]
+    {
+        let recipe = with(&[&format!("training.phases=[{{ epochs: 1, freeze: {text} }}]")]).unwrap();
+        assert_eq!(recipe.training.phases[0].freeze.0, names);
+    }
+}
+
 /// The keys of a mapping with their paths; a list or an empty value is a leaf.
 fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
     match value {
@@ -246,9 +342,16 @@ fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
 fn the_readme_lists_every_key_with_its_default() {
     // The four shares stand together.
     let shares = "dataset.split.fractions={ train: 0.65, validation: 0.075, calibration: 0.075, test: 0.2 }";
-    let overrides = [shares, "distillation.teacher=bundle", "distillation.attention={}"];
+    let overrides = [
+        shares,
+        "distillation.teacher=bundle",
+        "distillation.attention={}",
+        "training.ema={}",
+        "training.early_stopping={}",
+    ];
     let recipe = with(&overrides).unwrap();
-    assert_eq!(Recipe { distillation: None, ..recipe.clone() }, Recipe::default());
+    let training = TrainingRecipe { ema: None, early_stopping: None, ..recipe.training.clone() };
+    assert_eq!(Recipe { distillation: None, training, ..recipe.clone() }, Recipe::default());
     let value = serde_json::to_value(&recipe).unwrap();
     let mut known = Vec::new();
     keys("", &value, &mut known);

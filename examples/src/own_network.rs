@@ -7,7 +7,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use derm_backbones::{Classifier, HeadConfig, PublishedKeys, QuestionnaireEncoderConfig};
+use derm_backbones::{
+    Classifier, HeadConfig, LayerGroup, LayerGroups, PublishedKeys, QuestionnaireEncoderConfig,
+};
 use derm_core::{
     Backbone, BackboneSpec, Features, ImageInput, Interpolation, Normalization, StageSpec, Taps,
 };
@@ -84,6 +86,16 @@ impl Backbone for PlainNet {
 
     fn spec(&self) -> &BackboneSpec {
         &self.spec
+    }
+}
+
+/// One group a stage, from the image on: what `training.phases` freezes and `training.layer_decay` goes by.
+impl LayerGroups for PlainNet {
+    fn layer_groups(&self) -> Vec<LayerGroup> {
+        let of_stage = |(index, stage): (usize, &StageSpec)| {
+            LayerGroup::new(stage.name.clone(), [format!("convolutions.{index}"), format!("norms.{index}")])
+        };
+        self.spec.stages.iter().enumerate().map(of_stage).collect()
     }
 }
 

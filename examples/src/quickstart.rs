@@ -38,7 +38,7 @@ pub fn teacher(options: &Options) -> Recipe {
     recipe.training.epochs = 14;
     recipe.training.batch_size = 32;
     recipe.training.learning_rate = 3e-3;
-    recipe.training.loss = LossName::Focal;
+    recipe.training.loss = LossName::Focal.into();
     recipe.training.augmentation = Augmentation { quarter_turns: 0.5, ..Augmentation::default() };
     if options.tiny {
         recipe.dataset.synthetic.num_lesions = 240;
@@ -58,7 +58,7 @@ pub fn student(options: &Options) -> Recipe {
         ..teacher(options)
     };
     recipe.model.backbone = small_resnet(&[1, 1, 1], &[16, 32, 64]);
-    recipe.training.loss = LossName::CrossEntropy;
+    recipe.training.loss = LossName::CrossEntropy.into();
     recipe.training.epochs = if options.tiny { 2 } else { 20 };
     recipe.distillation = Some(DistillationRecipe {
         teacher: options.output.join("teacher").join("bundle"),

@@ -47,7 +47,7 @@ fn recipe(folder: &Path, workers: usize) -> Recipe {
     recipe.model.dropout = 0.3;
     recipe.training.epochs = 3;
     recipe.training.batch_size = 4;
-    recipe.training.loss = LossName::Focal;
+    recipe.training.loss = LossName::Focal.into();
     recipe.training.clip_norm = Some(1.0);
     recipe.training.augmentation = Augmentation { quarter_turns: 0.5, ..Augmentation::default() };
     recipe.training.checkpoint_steps = CHECKPOINT_STEPS;

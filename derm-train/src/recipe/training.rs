@@ -1,8 +1,13 @@
-use derm_data::{Augmentation, BatchMix};
+use derm_data::{Augmentation, BatchMix, SampleOrder};
+use derm_losses::Gamma;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::recipe::check::{check, section, within};
+use crate::recipe::phases;
+use crate::{
+    CheckpointsRecipe, ClassWeights, EarlyStoppingRecipe, EmaRecipe, Error, FinalWeights, LossRecipe,
+    PhaseRecipe,
+};
 
 /// How the network learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,47 +33,43 @@ pub struct TrainingRecipe {
     pub adam_epsilon: f64,
     /// The gradient's global L2 norm is cut to this; absent for no cut.
     pub clip_norm: Option<f64>,
-    /// `cross_entropy` (default) or `focal`.
-    pub loss: LossName,
-    /// γ of the focal loss, ≥ 0; only `focal` reads it. Default 2.
-    pub focal_gamma: f64,
-    /// ε of label smoothing. Default 0.
+    /// Layer-wise decay of the learning rate, in (0, 1]: each layer group has this times the rate of the one above it.
+    /// Default 1.
+    pub layer_decay: f64,
+    /// What stands still in the first epochs; past them everything trains. Default none.
+    pub phases: Vec<PhaseRecipe>,
+    /// `cross_entropy` (default), `focal`, or any [`ClassificationLossConfig`](derm_losses::ClassificationLossConfig)
+    /// with its settings.
+    pub loss: LossRecipe,
+    /// γ of the focal loss, ≥ 0: a number, one a class, or a schedule; only `focal` reads it. Default 2.
+    pub focal_gamma: Gamma,
+    /// ε of label smoothing, of `cross_entropy` and `focal`. Default 0.
     pub label_smoothing: f64,
     /// Class weights from the training counts: `none` (default), `inverse_frequency`,
-    /// `sqrt_inverse_frequency`; mean 1 over the training rows.
+    /// `sqrt_inverse_frequency`, `class_balanced: {beta}`; mean 1 over the training rows.
     pub class_weights: ClassWeights,
-    /// Draws classes equally often instead of each row once an epoch. Default false.
+    /// Which rows an epoch draws: each once (`shuffled`, the default), or as many with the classes balanced.
+    pub sampler: SampleOrder,
+    /// Short for `sampler: class_balanced`. Default false.
     pub class_balanced_sampler: bool,
     /// What happens to a training picture: flips with probability 0.5 each by default.
     pub augmentation: Augmentation,
     /// Mixup and cutmix. Off by default.
     pub batch_mix: BatchMix,
+    /// Moving average of the weights; absent for none.
+    pub ema: Option<EmaRecipe>,
+    /// When it ends before its last epoch; absent for never.
+    pub early_stopping: Option<EarlyStoppingRecipe>,
+    /// Which epochs' weights are kept.
+    pub checkpoints: CheckpointsRecipe,
+    /// Which weights become the bundle. Default `last`.
+    pub final_weights: FinalWeights,
     /// Steps between checkpoints; the end of every epoch writes one as well. Default 100.
     pub checkpoint_steps: usize,
-}
-
-/// Losses by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossName {
-    /// `−log p_t`.
-    #[default]
-    CrossEntropy,
-    /// `(1 − p_t)^γ (−log p_t)`.
-    Focal,
-}
-
-/// Class weights by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeights {
-    /// All classes weigh the same.
-    #[default]
-    None,
-    /// `1 / n_c`.
-    InverseFrequency,
-    /// `1 / √n_c`.
-    SqrtInverseFrequency,
+    /// Steps between lines of `steps.jsonl`; 0 for none. Default 10.
+    pub log_steps: usize,
+    /// Whether event files for TensorBoard are written. Default false.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainingRecipe {
@@ -83,14 +84,23 @@ impl Default for TrainingRecipe {
             weight_decay: 0.01,
             adam_epsilon: 1e-8,
             clip_norm: None,
-            loss: LossName::default(),
-            focal_gamma: 2.0,
+            layer_decay: 1.0,
+            phases: Vec::new(),
+            loss: LossRecipe::default(),
+            focal_gamma: Gamma::Constant(2.0),
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
+            sampler: SampleOrder::default(),
             class_balanced_sampler: false,
             augmentation: Augmentation::default(),
             batch_mix: BatchMix::default(),
+            ema: None,
+            early_stopping: None,
+            checkpoints: CheckpointsRecipe::default(),
+            final_weights: FinalWeights::default(),
             checkpoint_steps: 100,
+            log_steps: 10,
+            tensorboard: false,
         }
     }
 }
@@ -119,10 +129,45 @@ impl TrainingRecipe {
         if let Some(norm) = self.clip_norm {
             check("training.clip_norm", &norm, "above 0", |v| v.is_finite() && *v > 0.0)?;
         }
-        check("training.focal_gamma", &self.focal_gamma, "0 or more", |v| v.is_finite() && *v >= 0.0)?;
-        check("training.label_smoothing", &self.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
+        check("training.layer_decay", &self.layer_decay, "above 0, at most 1", |v| *v > 0.0 && *v <= 1.0)?;
+        phases::validate(&self.phases, self.epochs)?;
+        self.validate_loss()?;
+        self.validate_sampler()?;
         self.augmentation.validate().map_err(section("training.augmentation"))?;
         self.batch_mix.validate().map_err(section("training.batch_mix"))?;
+        self.ema.as_ref().map_or(Ok(()), EmaRecipe::validate)?;
+        self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingRecipe::validate)?;
+        self.checkpoints.validate()?;
+        let (weights, expected) = match self.final_weights {
+            FinalWeights::Ema => ("ema", "last or best, because training.ema is absent"),
+            FinalWeights::Best => ("best", "last or ema, because training.checkpoints.keep_best is 0"),
+            FinalWeights::Last => ("last", "any"),
+        };
+        check("training.final_weights", &weights, expected, |_| match self.final_weights {
+            FinalWeights::Ema => self.ema.is_some(),
+            FinalWeights::Best => self.checkpoints.keep_best > 0,
+            FinalWeights::Last => true,
+        })?;
         check("training.checkpoint_steps", &self.checkpoint_steps, "1 or more", |v| *v >= 1)
+    }
+
+    /// The rule by which an epoch draws its rows.
+    pub fn sample_order(&self) -> SampleOrder {
+        if self.class_balanced_sampler { SampleOrder::ClassBalanced } else { self.sampler }
+    }
+
+    fn validate_sampler(&self) -> Result<(), Error> {
+        let order = format!("{:?}", self.sampler);
+        let expected =
+            "shuffled, class_balanced, square_root_balanced or effective_number with beta from 0 to below 1";
+        check("training.sampler", &order, expected, |_| match self.sampler {
+            SampleOrder::Sequential => false,
+            SampleOrder::EffectiveNumber { beta } => (0.0..1.0).contains(&beta),
+            SampleOrder::Shuffled | SampleOrder::ClassBalanced | SampleOrder::SquareRootBalanced => true,
+        })?;
+        let expected = "false, because training.sampler names another order";
+        check("training.class_balanced_sampler", &self.class_balanced_sampler, expected, |short| {
+            !short || matches!(self.sampler, SampleOrder::Shuffled | SampleOrder::ClassBalanced)
+        })
     }
 }

@@ -1,78 +1,32 @@
 //! Whole trainings on a tiny made dataset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod early_stopping;
+mod layer_decay;
+mod logs;
+mod losses;
+mod phases;
+mod resume;
+mod tiny;
+
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use derm_backbones::weights::{self, LoadOptions, save_safetensors};
+use derm_backbones::weights::{LoadOptions, load};
 use derm_backbones::{
-    AnyBackbone, Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, QuestionnaireEncoderConfig,
-    ResNet, ResNetConfig, Stem,
+    Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, QuestionnaireEncoderConfig, ResNet,
+    ResNetConfig, Stem,
 };
-use derm_core::{Backbone, LabelMap, SplitRole, Taps};
+use derm_core::{Backbone, LabelMap};
 use derm_data::{
     Batch, EmptyBlock, ImageSource, LeakReport, LeakVerdict, MissingShare, MissingnessPrediction,
 };
-use derm_losses::CrossEntropyLossConfig;
 use derm_predict::{Bundle, BundleConfig, Predictor};
-use derm_train::{
-    Architecture, Error, ModelRecipe, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised,
-    Trained, Trainer, run, run_with,
-};
+use derm_train::{Architecture, Error, ModelRecipe, Objective, OptimizerStep, Progress, run, run_with};
 
-/// flex has one generator in the whole process: trainings run one after the other.
-static DEVICE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn device() -> Device {
-    Device::default()
-}
-
-/// 56 lesions at 16 pixels, dropout on, three steps an epoch.
-fn recipe(output: &Path, overrides: &[&str]) -> Recipe {
-    let text = "
-dataset:
-  synthetic: { num_lesions: 56, image_size: 16, min_views: 1, max_views: 2 }
-  split: { fractions: { train: 0.4, validation: 0.2, calibration: 0.2, test: 0.2 } }
-  workers: 0
-model:
-  backbone: { resnet: { block: basic, depths: [1, 1], widths: [4, 8], stem: conv3x3 } }
-  image_size: 16
-  use_answers: true
-  answers_widths: [8, 4]
-  dropout: 0.3
-training: { epochs: 3, batch_size: 8, checkpoint_steps: 2, clip_norm: 1.0 }
-evaluation: { bootstrap_replicates: 20, calibration_bins: 5, report_images: 2 }
-";
-    let output = format!("output={}", output.display());
-    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).chain([output]).collect();
-    Recipe::parse(text, "test.yaml", &overrides).unwrap()
-}
-
-fn weights(folder: &Path) -> Vec<u8> {
-    fs::read(folder.join("bundle/model.safetensors")).unwrap()
-}
-
-/// Every file below a folder with its bytes.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(contents(&path));
-        } else {
-            found.push((path.display().to_string(), fs::read(&path).unwrap()));
-        }
-    }
-    found.sort();
-    found
-}
+use tiny::{LosesIts, Start, alone, bytes, contents, device, latest, recipe, supervised, weights};
 
 #[test]
 fn equal_seeds_give_equal_bytes_for_any_number_of_workers() {
@@ -191,79 +145,6 @@ fn the_report_says_what_missing_answers_tell_where_the_network_reads_answers() {
     }
 }
 
-/// What the training of `recipe` starts from.
-struct Start {
-    recipe: Recipe,
-    prepared: Prepared,
-}
-
-impl Start {
-    fn new(recipe: Recipe) -> Self {
-        let prepared = Prepared::new(&recipe, Progress::Silent).unwrap();
-        Self { recipe, prepared }
-    }
-
-    fn fit(
-        &self,
-        folder: &Path,
-        objective: &impl Objective<AnyBackbone>,
-    ) -> Result<Trained<AnyBackbone>, Error> {
-        let device = device();
-        device.seed(11);
-        let questionnaire = QuestionnaireEncoderConfig {
-            widths: vec![8],
-            dropout: 0.3,
-            ..QuestionnaireEncoderConfig::new(self.prepared.answers_width().unwrap())
-        };
-        let head = HeadConfig { dropout: 0.3, questionnaire: Some(questionnaire), ..HeadConfig::new(7) };
-        let config = ClassifierConfig { backbone: self.recipe.model.backbone.clone(), head };
-        let trainer = Trainer {
-            recipe: &self.recipe.training,
-            seed: self.recipe.seed,
-            device: &device,
-            folder,
-            progress: Progress::Silent,
-            label: "test",
-        };
-        let rows = self.prepared.training_loader(&self.recipe).unwrap();
-        let validation = self.prepared.loader(SplitRole::Validation).unwrap();
-        trainer.fit(config.init(&device).unwrap(), objective, &rows, &validation)
-    }
-}
-
-fn supervised() -> Supervised<derm_losses::CrossEntropyLoss> {
-    Supervised { criterion: CrossEntropyLossConfig::default().init(7, &device().autodiff()).unwrap() }
-}
-
-/// Loses its loss at one step, counted in calls.
-struct LosesIts<O> {
-    objective: O,
-    at: usize,
-    calls: Cell<usize>,
-}
-
-impl<B: Backbone, O: Objective<B>> Objective<B> for LosesIts<O> {
-    fn taps(&self) -> Taps {
-        self.objective.taps()
-    }
-
-    fn loss(&self, output: ClassifierOutput, batch: &Batch, step: &OptimizerStep) -> Tensor<1> {
-        let loss = self.objective.loss(output, batch, step);
-        let call = self.calls.replace(self.calls.get() + 1);
-        if call == self.at { loss * f64::NAN } else { loss }
-    }
-}
-
-fn bytes(trained: &Trained<AnyBackbone>, place: &Path) -> Vec<u8> {
-    let path = place.join("weights.safetensors");
-    save_safetensors(&trained.model, &path).unwrap();
-    fs::read(path).unwrap()
-}
-
-fn latest(folder: &Path) -> String {
-    fs::read_to_string(folder.join("checkpoints/latest")).unwrap().trim_end().to_owned()
-}
-
 #[test]
 fn an_interrupted_training_ends_with_the_bytes_of_one_that_was_not() {
     let _alone = alone();
@@ -307,8 +188,8 @@ fn an_interrupted_training_ends_with_the_bytes_of_one_that_was_not() {
     assert!(bytes(&resumed, place.path()) == expected, "the weights differ");
     for (a, b) in resumed.history.iter().zip(&whole.history) {
         assert_eq!(
-            (a.epoch, a.step, a.train_loss, a.validation_nll),
-            (b.epoch, b.step, b.train_loss, b.validation_nll)
+            (a.epoch, a.step, a.train_loss, &a.validation),
+            (b.epoch, b.step, b.train_loss, &b.validation)
         );
     }
     assert_eq!(resumed.history.len(), whole.history.len());
@@ -434,7 +315,7 @@ fn a_student_of_another_size_learns_from_a_teacher() {
     let renamed = place.path().join("renamed");
     let model = config.model.init(&device().without_autodiff()).unwrap();
     let weights = teacher.bundle().join("model.safetensors");
-    let (model, _) = weights::load(model, weights, &LoadOptions::default()).unwrap();
+    let (model, _) = load(model, weights, &LoadOptions::default()).unwrap();
     let bundle = Bundle {
         model: &model,
         config,
