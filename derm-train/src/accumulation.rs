@@ -39,7 +39,7 @@ pub(crate) fn gradients<B: Backbone>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::module::{ModuleVisitor, Param};
+    use burn::module::{Module as _, ModuleVisitor, Param};
     use burn::tensor::{Device, Distribution};
     use derm_backbones::{
         AnyBackbone, BackboneConfig, ClassifierConfig, ConvNextV2Config, HeadConfig, PointwiseLayers,
