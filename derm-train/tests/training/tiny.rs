@@ -161,8 +161,10 @@ struct Values {
 }
 
 impl ModuleVisitor for Values {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        // The variant of an enum is no part of a path.
+        let name = if container_type.starts_with("Enum:") { String::new() } else { name.to_owned() };
+        self.path.push(name);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
@@ -170,6 +172,7 @@ impl ModuleVisitor for Values {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.insert(self.path.join("."), param.val().into_data().iter::<f32>().collect());
+        let path = self.path.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(".");
+        self.found.insert(path, param.val().into_data().iter::<f32>().collect());
     }
 }
