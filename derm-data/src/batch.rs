@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use derm_core::{Probabilities, Targets};
 use ndarray::Array2;
 
-use crate::Error;
+use crate::{Error, Orientation};
 
 /// The labels of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct HostBatch {
     pub num_classes: usize,
     /// Index of each record in the dataset.
     pub indices: Vec<usize>,
+    /// How each picture lies.
+    pub orientations: Vec<Orientation>,
 }
 
 impl HostBatch {
@@ -73,6 +75,8 @@ pub struct Batch {
     pub targets: Targets,
     /// Index of each record in the dataset.
     pub indices: Vec<usize>,
+    /// How each picture lies.
+    pub orientations: Vec<Orientation>,
 }
 
 impl Batch {
@@ -94,6 +98,6 @@ impl Batch {
         let answers = host
             .answers
             .map(|rows| Tensor::from_data(TensorData::new(rows, [count, host.answer_width]), device));
-        Ok(Self { images, answers, targets, indices: host.indices })
+        Ok(Self { images, answers, targets, indices: host.indices, orientations: host.orientations })
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Treatment {
     View(TestView),
     /// An augmentation.
     Drawn(Box<Drawn>),
+    /// Laid another way, and nothing else.
+    Turned(Orientation),
     /// A corruption of the resized picture, with its seed.
     Corrupted(Corruption, u64),
 }
@@ -152,6 +154,15 @@ impl Samples {
         self.batch_with(indices, &mut Scratch::new(), |_| Treatment::View(view))
     }
 
+    /// The batch of the records at `indices`, each laid as `orientation` says and otherwise as they are: what an
+    /// augmentation of flips and quarter turns alone shows.
+    ///
+    /// # Errors
+    /// As [`Samples::batch`].
+    pub fn turned(&self, indices: &[usize], orientation: Orientation) -> Result<HostBatch, Error> {
+        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::Turned(orientation))
+    }
+
     /// The batch of the records at `indices`; `treatment` says what happens to the picture in a row.
     pub(crate) fn batch_with(
         &self,
@@ -164,6 +175,7 @@ impl Samples {
         let width = self.answer_width();
         let mut images = vec![0.0; indices.len() * plane];
         let mut answers = self.inner.answers.as_ref().map(|_| Vec::with_capacity(indices.len() * width));
+        let mut orientations = Vec::with_capacity(indices.len());
         for (row, (&index, planes)) in indices.iter().zip(images.chunks_exact_mut(plane)).enumerate() {
             let stored = cache.get(index)?;
             let at_size = cache.stored() == StoredPixels::Resized;
@@ -171,6 +183,11 @@ impl Samples {
             let (pixels, orientation) = match treatment(row) {
                 Treatment::View(TestView::Identity) if at_size => (&*stored, Orientation::UPRIGHT),
                 Treatment::View(view) => cache.named(index, view.apply(&stored, &cache.resize(), scratch))?,
+                Treatment::Turned(orientation) if at_size => (&*stored, orientation),
+                Treatment::Turned(orientation) => {
+                    let view = TestView::Identity.apply(&stored, &cache.resize(), scratch);
+                    (cache.named(index, view)?.0, orientation)
+                }
                 Treatment::Corrupted(corruption, seed) => {
                     let view = TestView::Identity.apply(&stored, &cache.resize(), scratch);
                     let (resized, orientation) = cache.named(index, view)?;
@@ -186,6 +203,7 @@ impl Samples {
                 }
             };
             self.inner.normalizer.write_planes(pixels, orientation, planes);
+            orientations.push(orientation);
             if let (Some(rows), Some(all)) = (answers.as_mut(), self.inner.answers.as_ref()) {
                 rows.extend_from_slice(&all[index * width..(index + 1) * width]);
             }
@@ -205,6 +223,7 @@ impl Samples {
             targets,
             num_classes: self.num_classes(),
             indices: indices.to_vec(),
+            orientations,
         })
     }
 }

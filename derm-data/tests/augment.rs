@@ -3,8 +3,8 @@
 
 use derm_core::Interpolation;
 use derm_data::{
-    Augmentation, BatchMix, Blur, ColourJitter, CutOut, Error, Hair, RandAugment, RandomResizedCrop, Resize,
-    ResizeRule, RgbPixels, Rotation, Scratch, Vignette,
+    Augmentation, BatchMix, Blur, ColourJitter, CutOut, Error, Hair, Orientation, RandAugment,
+    RandomResizedCrop, Resize, ResizeRule, RgbPixels, Rotation, Scratch, Vignette,
 };
 use proptest::prelude::*;
 
@@ -407,4 +407,26 @@ fn mixing_is_off_by_default_and_wrong_settings_are_named() {
         })
         .count();
     assert!((160..=240).contains(&cut), "{cut} of 400 are cutmix");
+}
+
+#[test]
+fn the_orientations_of_an_augmentation_are_those_that_it_draws() {
+    for (flips, turns) in [
+        ([0.0, 0.0], 0.0),
+        ([0.5, 0.0], 0.0),
+        ([0.0, 0.5], 0.0),
+        ([0.5, 0.5], 0.0),
+        ([0.0, 0.0], 0.5),
+        ([0.5, 0.0], 0.5),
+        ([0.5, 0.5], 0.5),
+    ] {
+        let [horizontal_flip, vertical_flip] = flips;
+        let augmentation =
+            Augmentation { horizontal_flip, vertical_flip, quarter_turns: turns, ..Augmentation::none() };
+        let listed = augmentation.orientations().unwrap();
+        let mut drawn: Vec<Orientation> = (0..400).map(|key| augmentation.orientation(1, 2, key)).collect();
+        assert!(drawn.iter().all(|orientation| listed.contains(orientation)));
+        drawn.dedup();
+        assert!(listed.iter().all(|orientation| drawn.contains(orientation)), "{flips:?} {turns}");
+    }
 }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use derm_core::TapError;
 
 /// One of the two networks of a distillation.
@@ -26,18 +28,39 @@ pub enum Error {
     #[error("{parameter} is {value}; expected a finite number >= 0")]
     Weight {
         /// The parameter's name.
-        parameter: &'static str,
+        parameter: String,
         /// The value given.
         value: f64,
     },
-    /// Weights that are all zero: the student would learn nothing.
-    #[error("hard_weight, kd_weight and attention.weight are all 0; expected at least one above 0")]
-    NoWeight,
+    /// A number of a schedule that is out of its range.
+    #[error("{parameter} is {value}; expected {expected}")]
+    Schedule {
+        /// The parameter's name.
+        parameter: String,
+        /// The value given.
+        value: f64,
+        /// The allowed range in words.
+        expected: &'static str,
+    },
+    /// Weights that are all zero for a part of training: the student would learn nothing then.
+    #[error("every weight is 0 around progress {progress}; expected at least one above 0 at any time")]
+    NoWeight {
+        /// A point within that part, in [0, 1].
+        progress: f64,
+    },
+    /// What is wrong with a term.
+    #[error("{term}: {source}")]
+    Term {
+        /// The term, by its place in the config.
+        term: String,
+        /// What is wrong.
+        source: Box<Self>,
+    },
     /// A parameter of a loss.
     #[error(transparent)]
     Loss(#[from] derm_losses::Error),
     /// A layer that the network does not have.
-    #[error("attention.layers names a layer that the {network} does not have")]
+    #[error("`layers` names one that the {network} does not have: {source}")]
     Layer {
         /// Which of the two.
         network: Network,
@@ -45,16 +68,16 @@ pub enum Error {
         source: TapError,
     },
     /// An empty list of layers.
-    #[error("attention.layers is empty; expected `auto` or at least one pair of layers")]
+    #[error("`layers` is empty; expected `auto`, `pooled` or at least one pair of layers")]
     NoLayers,
     /// Layers whose weights leave no sum: one negative, infinite or not a number, or all zero.
-    #[error("attention.layers: {source}")]
+    #[error("`layers`: {source}")]
     LayerWeights {
         /// What is wrong with them.
         source: derm_losses::Error,
     },
     /// The same pair of layers twice.
-    #[error("attention.layers holds the pair `{student}` and `{teacher}` twice")]
+    #[error("`layers` holds the pair `{student}` and `{teacher}` twice")]
     DuplicateLayers {
         /// The student's layer.
         student: String,
@@ -64,12 +87,44 @@ pub enum Error {
     /// Networks without two layers of one stride, so that none pair up by themselves.
     #[error(
         "no layer of the student (strides {student:?}) has the stride of one of the teacher ({teacher:?}); \
-         name the pairs in attention.layers"
+         name the pairs in `layers`"
     )]
     NoCommonStride {
         /// The student's strides.
         student: Vec<usize>,
         /// The teacher's strides.
         teacher: Vec<usize>,
+    },
+    /// Attention transfer between pooled features, which have no map.
+    #[error("`layers` names the pooled features: attention transfer compares maps, expected stages")]
+    PooledAttention,
+    /// Features of different widths without a projector between them.
+    #[error(
+        "the student's `{student}` is {student_width} wide, the teacher's `{teacher}` {teacher_width}: expected one \
+         width, or a `projector`"
+    )]
+    Widths {
+        /// The student's layer.
+        student: String,
+        /// Its width.
+        student_width: usize,
+        /// The teacher's layer.
+        teacher: String,
+        /// Its width.
+        teacher_width: usize,
+    },
+    /// A cache of teacher outputs that cannot be read or written, was changed, or is of something else.
+    #[error("cache {}: {reason}", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// Logits of a teacher that nobody can learn from.
+    #[error("the teacher's logits: {reason}")]
+    TeacherLogits {
+        /// What was expected and what came.
+        reason: String,
     },
 }

@@ -4,13 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Network};
 
-/// A layer of the student and the layer of the teacher that it imitates.
+/// The name by which a pair takes the pooled features [B, D] in front of the head, as a map of one pixel.
+pub(crate) const POOLED: &str = "pooled";
+
+/// A layer of the student and the layer of the teacher that it imitates: stages by their names, or `pooled` for the
+/// pooled features in front of the head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerPair {
-    /// The student's stage.
+    /// The student's stage, or `pooled`.
     pub student: String,
-    /// The teacher's stage.
+    /// The teacher's stage, or `pooled`.
     pub teacher: String,
     /// What the pair weighs in the sum over the layers: finite, ≥ 0, not 0 for all; 1 where a file does not say.
     #[serde(default = "one")]
@@ -21,13 +25,15 @@ fn one() -> f64 {
     1.0
 }
 
-/// Which layers are compared: `auto`, or `pairs: [{student: layer2, teacher: layer3, weight: 0.5}, …]`.
+/// Which layers are compared: `auto`, `pooled`, or `pairs: [{student: layer2, teacher: layer3, weight: 0.5}, …]`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerPairs {
     /// Every stride that both networks have, once, with weight 1: the last stage of that stride in each.
     #[default]
     Auto,
+    /// The pooled features in front of the head.
+    Pooled,
     /// These.
     Pairs(Vec<LayerPair>),
 }
@@ -59,17 +65,20 @@ impl LayerPairs {
     ///
     /// # Errors
     /// [`Error::NoCommonStride`] where `auto` finds none; [`Error::NoLayers`], [`Error::DuplicateLayers`] and
-    /// [`Error::Layer`] for a list that is empty, repeats itself or names a layer that is not there.
+    /// [`Error::Layer`] for a list that is empty, repeats itself or names a layer that is not there;
+    /// [`Error::LayerWeights`] for their weights.
     pub fn resolve(&self, student: &BackboneSpec, teacher: &BackboneSpec) -> Result<Vec<LayerPair>, Error> {
         match self {
             Self::Auto => by_stride(student, teacher),
+            Self::Pooled => {
+                Ok(vec![LayerPair { student: POOLED.to_owned(), teacher: POOLED.to_owned(), weight: 1.0 }])
+            }
             Self::Pairs(pairs) => {
-                if pairs.is_empty() {
-                    return Err(Error::NoLayers);
-                }
+                layer_weights(pairs)?;
                 for (index, pair) in pairs.iter().enumerate() {
                     let check = |network, spec: &BackboneSpec, name: &String| {
-                        spec.check(&Taps::stages([name])).map_err(|source| Error::Layer { network, source })
+                        let tap = if name == POOLED { Taps::none() } else { Taps::stages([name]) };
+                        spec.check(&tap).map_err(|source| Error::Layer { network, source })
                     };
                     check(Network::Student, student, &pair.student)?;
                     check(Network::Teacher, teacher, &pair.teacher)?;

@@ -79,6 +79,7 @@ fn attention(case: &Case) -> AttentionConfig {
             other => case.unknown(other),
         },
         layers: LayerPairs::Pairs((0..case.count("layers")).map(pair).collect()),
+        ..AttentionConfig::default()
     }
 }
 
@@ -99,7 +100,7 @@ fn output(case: &Case, prefix: &str, spec: &BackboneSpec) -> NetworkOutput {
     let maps = spec.stages.iter().map(|stage| (stage.name.clone(), float(case, &stage.name).require_grad()));
     NetworkOutput {
         logits: float(case, &format!("{prefix}logits")).require_grad(),
-        features: Features { maps: maps.collect(), ..Features::new(Tensor::zeros([1, 1], &device())) },
+        features: Some(Features { maps: maps.collect(), ..Features::new(Tensor::zeros([1, 1], &device())) }),
     }
 }
 
@@ -109,25 +110,26 @@ fn check(case: &Case) -> bool {
     let teacher = output(case, "teacher_", &teacher_spec);
     let targets: Vec<i32> = case.input("targets").indices().into_iter().map(|index| index as i32).collect();
     let targets = Targets::Hard(Tensor::<1, Int>::from_ints(targets.as_slice(), &device()));
-    let hard = CrossEntropyLossConfig::default().init(student.logits.dims()[1], &device()).unwrap();
-    let objective = config(case).init(hard, &student_spec, &teacher_spec).unwrap();
+    let num_classes = student.logits.dims()[1];
+    let hard = CrossEntropyLossConfig::default().init(num_classes, &device()).unwrap();
+    let objective = config(case).init(hard, num_classes, &student_spec, &teacher_spec, &device()).unwrap();
 
     let loss = objective.forward(&student, &teacher, &targets);
     let gradients = loss.total.backward();
     let mut got: Vec<(String, Got)> = vec![("value".to_owned(), host(loss.total.clone()).into())];
     if case.expects("per_sample") {
-        let per_sample = objective.per_sample(&student, &teacher, &targets);
+        let per_sample = objective.per_sample(&student, &teacher, &targets).unwrap();
         got.push(("per_sample".to_owned(), host(per_sample).into()));
     }
     let of_logits = host(student.logits.grad(&gradients).expect("a gradient"));
     got.push(("grad.student_logits".to_owned(), of_logits.into()));
-    for (name, map) in &student.features.maps {
+    for (name, map) in &student.features.unwrap().maps {
         got.push((format!("grad.{name}"), host(map.grad(&gradients).expect("a gradient")).into()));
     }
     case.check(got);
 
     assert!(teacher.logits.grad(&gradients).is_none(), "{}: the teacher got a gradient", case.name);
-    for (name, map) in &teacher.features.maps {
+    for (name, map) in &teacher.features.unwrap().maps {
         assert!(map.grad(&gradients).is_none(), "{}: {name} got a gradient", case.name);
     }
     true

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use derm_backbones::{AnyBackbone, BackboneConfig, BlockKind, Classifier, HeadConfig, ResNetConfig, Stem};
 use derm_core::{Backbone, Taps, Targets};
 use derm_distill::{
-    AttentionConfig, DistillationConfig, DistillationObjective, LayerPair, LayerPairs, NetworkOutput,
+    AttentionConfig, DistillationConfig, DistillationLoss, DistillationObjective, LayerPair, LayerPairs,
+    NetworkOutput,
 };
 use derm_losses::{CrossEntropyLoss, CrossEntropyLossConfig, FocalLossConfig};
 use proptest::prelude::*;
@@ -16,6 +17,11 @@ const F32_NOISE: f64 = 1e-5;
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
+}
+
+/// A term's value, before its weight.
+fn value(loss: &DistillationLoss, name: &str) -> f64 {
+    host(loss.term(name).unwrap().clone())[0]
 }
 
 fn network(widths: [usize; 2], stem: Stem, device: &Device) -> Classifier<AnyBackbone> {
@@ -36,7 +42,7 @@ fn pixels(device: &Device) -> Tensor<4> {
 
 fn output(network: &Classifier<AnyBackbone>, images: Tensor<4>, taps: &Taps) -> NetworkOutput {
     let output = network.forward(images, None, taps);
-    NetworkOutput { logits: output.logits, features: output.features }
+    NetworkOutput { logits: output.logits, features: Some(output.features) }
 }
 
 fn objective(
@@ -46,7 +52,7 @@ fn objective(
     device: &Device,
 ) -> DistillationObjective<CrossEntropyLoss> {
     let hard = CrossEntropyLossConfig::default().init(3, device).unwrap();
-    config.init(hard, student.backbone().spec(), teacher.backbone().spec()).unwrap()
+    config.init(hard, 3, student.backbone().spec(), teacher.backbone().spec(), device).unwrap()
 }
 
 fn targets(device: &Device) -> Targets {
@@ -116,12 +122,12 @@ fn a_student_that_equals_its_teacher_has_only_the_hard_loss() {
     let device = Device::default();
     let network = network([4, 6], Stem::Conv3x3, &device);
     let objective = objective(&with_attention(), &network, &network, &device);
-    assert_eq!(objective.layer_pairs().len(), 2);
+    assert_eq!(objective.layer_pairs().count(), 2);
     let output = output(&network, pixels(&device), &objective.student_taps());
     let loss = objective.forward(&output, &output, &targets(&device));
-    assert_eq!(host(loss.kd), [0.0]);
-    assert_eq!(host(loss.attention.unwrap()), [0.0]);
-    assert_eq!(host(loss.total)[0], 0.5 * host(loss.hard)[0]);
+    assert_eq!(value(&loss, "kd"), 0.0);
+    assert_eq!(value(&loss, "attention"), 0.0);
+    assert_eq!(host(loss.total.clone())[0], 0.5 * value(&loss, "hard"));
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn each_layer_counts_by_its_weight() {
         let objective = objective(&config, &student, &teacher, &device);
         let from_student = output(&student, pixels(&device), &objective.student_taps());
         let from_teacher = output(&teacher, pixels(&device), &objective.teacher_taps());
-        host(objective.forward(&from_student, &from_teacher, &targets(&device)).attention.unwrap())[0]
+        value(&objective.forward(&from_student, &from_teacher, &targets(&device)), "attention")
     };
     let (first, second) = (attention_of([1.0, 0.0]), attention_of([0.0, 1.0]));
     assert!(first > 0.0 && second > 0.0 && (first - second).abs() > F32_NOISE * first, "{first} {second}");
@@ -155,7 +161,7 @@ fn without_attention_nothing_is_tapped() {
     let objective = objective(&DistillationConfig::default(), &network, &network, &device);
     assert_eq!((objective.student_taps(), objective.teacher_taps()), (Taps::none(), Taps::none()));
     let output = output(&network, pixels(&device), &objective.student_taps());
-    assert!(objective.forward(&output, &output, &targets(&device)).attention.is_none());
+    assert!(objective.forward(&output, &output, &targets(&device)).term("attention").is_none());
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn a_missing_tap_panics_by_name() {
         objective.forward(&output, &output, &targets(&device));
     }));
     let message = *panic.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.contains("`layer1` was not tapped"), "{message}");
+    assert!(message.contains("`layer1` were not tapped"), "{message}");
 }
 
 proptest! {
@@ -176,7 +182,7 @@ proptest! {
 
     #[test]
     fn the_total_is_the_weighted_sum_of_its_terms(
-        hard_weight in 0.01..3.0f64, kd_weight in 0.0..3.0f64, weight in 0.0..100.0f64, temperature in 0.5..8.0f64,
+        hard_weight in 0.01..3.0f64, kd_weight in 0.01..3.0f64, weight in 0.01..100.0f64, temperature in 0.5..8.0f64,
     ) {
         let device = Device::default();
         let (student, teacher) =
@@ -188,11 +194,11 @@ proptest! {
         let from_student = output(&student, pixels(&device), &objective.student_taps());
         let targets = targets(&device);
         let loss = objective.forward(&from_student, &from_teacher, &targets);
-        let total = host(loss.total)[0];
-        let sum = hard_weight * host(loss.hard)[0] + kd_weight * host(loss.kd)[0]
-            + weight * host(loss.attention.unwrap())[0];
+        let total = host(loss.total.clone())[0];
+        let sum = hard_weight * value(&loss, "hard") + kd_weight * value(&loss, "kd")
+            + weight * value(&loss, "attention");
         prop_assert!((total - sum).abs() <= F32_NOISE * (1.0 + sum.abs()), "{total} {sum}");
-        let per_sample = host(objective.per_sample(&from_student, &from_teacher, &targets));
+        let per_sample = host(objective.per_sample(&from_student, &from_teacher, &targets).unwrap());
         let mean = per_sample.iter().sum::<f64>() / per_sample.len() as f64;
         prop_assert!((total - mean).abs() <= F32_NOISE * (1.0 + total.abs()), "{total} {mean}");
     }
@@ -222,6 +228,6 @@ fn the_hard_criterion_follows_its_schedule() {
     let device = Device::default();
     let network = network([4, 6], Stem::Conv3x3, &device);
     let spec = network.backbone().spec();
-    let objective = DistillationConfig::default().init(Scheduled(0.0), spec, spec).unwrap();
+    let objective = DistillationConfig::default().init(Scheduled(0.0), 3, spec, spec, &device).unwrap();
     assert_eq!(objective.at(0.75).hard().0, 0.75);
 }

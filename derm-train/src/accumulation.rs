@@ -2,10 +2,10 @@
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
-use derm_backbones::Classifier;
 use derm_core::Backbone;
 use derm_data::Batch;
 
+use crate::learner::Learner;
 use crate::{Objective, OptimizerStep};
 
 /// The loss `[1]`, without a graph, and the gradients of an optimizer step over these micro-batches.
@@ -14,24 +14,25 @@ use crate::{Objective, OptimizerStep};
 /// and its loss is scaled by its share of the whole step before that: the sum is that of one large batch, also
 /// where the loss is divided by class weights. What looks at a batch, as batch norm does, looks at the micro-batch.
 pub(crate) fn gradients<B: Backbone>(
-    model: &Classifier<B>,
+    learner: &Learner<B>,
     objective: &(impl Objective<B> + ?Sized),
     batches: &[Batch],
     progress: f64,
 ) -> (Option<Tensor<1>>, GradientsParams) {
     let targets = batches.iter().map(|batch| batch.targets.clone()).collect();
-    let (step, taps) = (OptimizerStep { progress, targets }, objective.taps());
+    let projectors = learner.projectors.clone();
+    let (step, taps) = (OptimizerStep { progress, targets, projectors }, objective.taps());
     let mut sum = None;
     let mut gradients = GradientsAccumulator::new();
     for batch in batches {
-        let output = model.forward(batch.images.clone(), batch.answers.clone(), &taps);
+        let output = learner.model.forward(batch.images.clone(), batch.answers.clone(), &taps);
         let loss = objective.loss(output, batch, &step);
         let value = loss.clone().without_autodiff();
         sum = Some(match sum {
             None => value,
             Some(sum) => sum + value,
         });
-        gradients.accumulate(model, GradientsParams::from_grads(loss.backward(), model));
+        gradients.accumulate(learner, GradientsParams::from_grads(loss.backward(), learner));
     }
     (sum, gradients.grads())
 }
@@ -42,9 +43,12 @@ mod tests {
     use burn::module::{Module as _, ModuleVisitor, Param};
     use burn::tensor::{Device, Distribution};
     use derm_backbones::{
-        AnyBackbone, BackboneConfig, ClassifierConfig, ConvNextV2Config, HeadConfig, PointwiseLayers,
+        AnyBackbone, BackboneConfig, Classifier, ClassifierConfig, ConvNextV2Config, HeadConfig,
+        PointwiseLayers,
     };
     use derm_core::Targets;
+    use derm_data::Orientation;
+    use derm_distill::Projectors;
     use derm_losses::ClassificationLossConfig;
 
     use super::*;
@@ -106,6 +110,7 @@ mod tests {
                 Targets::from_indices(&classes[start..end], 3, device).unwrap()
             },
             indices: (start..end).collect(),
+            orientations: vec![Orientation::UPRIGHT; end - start],
         };
         (vec![part(0, 3), part(3, 4), part(4, 8)], part(0, 8))
     }
@@ -146,7 +151,7 @@ mod tests {
             for soft in [false, true] {
                 let (parts, whole) = batches(soft, &device);
                 let outcome = |batches: &[Batch]| {
-                    let model = network(&device);
+                    let model = Learner::new(network(&device), Projectors::default());
                     let (loss, gradients) = gradients(&model, &objective, batches, 0.5);
                     let mut of_gradients = Gradients(&gradients, Vec::new());
                     model.visit(&mut of_gradients);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::store::{ModuleRecord, RecordError};
@@ -73,6 +73,21 @@ impl BestCheckpoints {
         best.insert(rank, BestEpoch { epoch, value });
         best.truncate(self.recipe.keep_best);
         Ok(())
+    }
+
+    /// Checks the weights of the epoch at `path`; false where it is none.
+    pub(crate) fn check(path: &Path) -> Result<bool, Error> {
+        let description = path.join(EPOCH);
+        if !description.is_file() {
+            return Ok(false);
+        }
+        let Description { model, .. } = read_json(&description)?;
+        let weights = path.join(MODEL);
+        if sha256_file(&weights)?.0 == model {
+            return Ok(true);
+        }
+        let reason = format!("was changed or cut short: its SHA-256 is not the one in {EPOCH}");
+        Err(wrong(&weights, reason))
     }
 
     fn write<M: Module>(&self, epoch: usize, value: f64, model: &M) -> Result<(), Error> {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::{ModuleRecord, RecordError};
-use derm_core::{FileError, atomic, sha256_file};
+use derm_core::{Backbone, FileError, atomic, sha256_file};
+use derm_distill::Projectors;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,14 +20,16 @@ use crate::Error;
 use crate::best_checkpoints::BestEpoch;
 use crate::early_stopping::EarlyStopping;
 use crate::history::EpochLog;
+use crate::learner::Learner;
 
 const LATEST: &str = "latest";
 const PREFIX: &str = "step-";
-const MODEL: &str = "model.bpk";
+pub(crate) const MODEL: &str = "model.bpk";
 const EMA: &str = "ema.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
 const STATE: &str = "state.json";
-const DIGESTS: &str = "digests.json";
+const PROJECTORS: &str = "projectors.bpk";
+pub(crate) const DIGESTS: &str = "digests.json";
 
 /// SHA-256 of each file of a checkpoint: Burn's reader takes changed bytes for weights.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ struct Digests {
     model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ema: Option<String>,
+    /// Absent where nothing learns beside the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    projectors: Option<String>,
     optimizer: String,
     state: String,
 }
@@ -42,8 +48,14 @@ struct Digests {
 impl Digests {
     fn of(folder: &Path) -> Result<Self, FileError> {
         let digest = |name| Ok(sha256_file(folder.join(name))?.0);
-        let ema = folder.join(EMA).exists().then(|| digest(EMA)).transpose()?;
-        Ok(Self { ema, model: digest(MODEL)?, optimizer: digest(OPTIMIZER)?, state: digest(STATE)? })
+        let where_there = |name| folder.join(name).exists().then(|| digest(name)).transpose();
+        Ok(Self {
+            model: digest(MODEL)?,
+            ema: where_there(EMA)?,
+            projectors: where_there(PROJECTORS)?,
+            optimizer: digest(OPTIMIZER)?,
+            state: digest(STATE)?,
+        })
     }
 
     fn check(folder: &Path) -> Result<(), Error> {
@@ -52,6 +64,7 @@ impl Digests {
         let files = [
             (MODEL, got.model == expected.model),
             (EMA, got.ema == expected.ema),
+            (PROJECTORS, got.projectors == expected.projectors),
             (OPTIMIZER, got.optimizer == expected.optimizer),
             (STATE, got.state == expected.state),
         ];
@@ -106,6 +119,7 @@ impl Checkpoints {
         &self,
         model: &M,
         ema: Option<&M>,
+        projectors: &Projectors,
         optimizer: &ModuleOptimizer,
         state: &State,
     ) -> Result<(), Error> {
@@ -124,6 +138,10 @@ impl Checkpoints {
         model.clone().into_record().save(path.join(MODEL)).map_err(record(MODEL))?;
         if let Some(ema) = ema {
             ema.clone().into_record().save(path.join(EMA)).map_err(record(EMA))?;
+        }
+        if !projectors.is_empty() {
+            let written = projectors.clone().into_record().save(path.join(PROJECTORS));
+            written.map_err(record(PROJECTORS))?;
         }
         let states = optimizer.to_record();
         let state = State { optimizer_tensors: states.len(), ..state.clone() };
@@ -152,9 +170,28 @@ impl Checkpoints {
         Ok(Some(folder))
     }
 
+    /// Checks the files of the checkpoint at `path`.
+    pub(crate) fn check(path: &Path) -> Result<(), Error> {
+        Digests::check(path)
+    }
+
     /// Reads what is not weights.
     pub(crate) fn state(path: &Path) -> Result<State, Error> {
         read_json(&path.join(STATE))
+    }
+
+    /// Reads the network and what learns beside it, with their parameter ids.
+    pub(crate) fn learner<B: Backbone>(path: &Path, learner: Learner<B>) -> Result<Learner<B>, Error> {
+        let Learner { model, projectors } = learner;
+        let model = Self::model(path, model)?;
+        if projectors.is_empty() {
+            return Ok(Learner { model, projectors });
+        }
+        let file = path.join(PROJECTORS);
+        if !file.is_file() {
+            return Err(wrong(&file, "is not there: expected the projectors of the distillation".to_owned()));
+        }
+        Ok(Learner { model, projectors: Self::weights(file, projectors)? })
     }
 
     /// Reads the network, with its parameter ids.
@@ -249,7 +286,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(place.path().join("checkpoints"));
         let (model, optimizer) = trained();
-        checkpoints.save(&model, Some(&model), &optimizer, &State { step, ..State::default() }).unwrap();
+        let state = State { step, ..State::default() };
+        checkpoints.save(&model, Some(&model), &Projectors::default(), &optimizer, &state).unwrap();
         (place, checkpoints, model)
     }
 
@@ -297,7 +335,8 @@ mod tests {
         assert!(path.ends_with("step-00000007"));
         // The next write of that step goes through and tidies up.
         let (_, optimizer) = trained();
-        checkpoints.save(&model, None, &optimizer, &State { step: 8, ..State::default() }).unwrap();
+        let state = State { step: 8, ..State::default() };
+        checkpoints.save(&model, None, &Projectors::default(), &optimizer, &state).unwrap();
         assert!(checkpoints.latest().unwrap().unwrap().ends_with("step-00000008"));
         let mut left: Vec<_> =
             fs::read_dir(&checkpoints.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -169,6 +169,22 @@ pub enum Error {
         /// The student's.
         student: String,
     },
+    /// A teacher that is none, or lacks something.
+    #[error("the teacher {}: {reason}", path.display())]
+    Teacher {
+        /// What was read.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A term of the distillation that the batches do not serve.
+    #[error("`distillation`: {term} {reason}")]
+    DistillationTerm {
+        /// The term, by its place.
+        term: String,
+        /// What it lacks.
+        reason: String,
+    },
     /// An image cannot be written into the report.
     #[error("image {id} of the report: {reason}")]
     Image {

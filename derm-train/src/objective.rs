@@ -1,14 +1,21 @@
 use burn::tensor::Tensor;
-use derm_backbones::{Classifier, ClassifierOutput};
+use derm_backbones::ClassifierOutput;
 use derm_core::{Backbone, Criterion, Taps, Targets};
 use derm_data::Batch;
-use derm_distill::{DistillationObjective, NetworkOutput};
+use derm_distill::{DistillationObjective, NetworkOutput, Projectors};
+
+use crate::Teacher;
 
 /// What a training step minimises, a function of the network's output: the forward pass is the trainer's.
 pub trait Objective<B: Backbone> {
     /// The feature maps of the network that the loss reads. Default none.
     fn taps(&self) -> Taps {
         Taps::none()
+    }
+
+    /// What learns beside the network, at its start, and goes when training is done. Default nothing.
+    fn projectors(&self) -> Projectors {
+        Projectors::default()
     }
 
     /// What a micro-batch adds to the loss of its optimizer step → `[1]`: the sum over the step's micro-batches is
@@ -23,6 +30,8 @@ pub struct OptimizerStep {
     pub progress: f64,
     /// The targets of each of the step's micro-batches: what a loss is normalised by.
     pub targets: Vec<Targets>,
+    /// What learns beside the network, as far as it has learned.
+    pub projectors: Projectors,
 }
 
 /// Learns from the labels alone.
@@ -42,8 +51,8 @@ impl<B: Backbone, C: Criterion> Objective<B> for Supervised<C> {
 /// Learns from the labels and from a teacher that sees the same batch.
 #[derive(Debug)]
 pub struct Distilled<'a, C, T: Backbone> {
-    /// The teacher, in inference mode on the device without autodiff.
-    pub teacher: &'a Classifier<T>,
+    /// Who is asked.
+    pub teacher: Teacher<'a, T>,
     /// What is compared, and by which weights.
     pub objective: DistillationObjective<C>,
 }
@@ -53,18 +62,14 @@ impl<B: Backbone, C: Criterion, T: Backbone> Objective<B> for Distilled<'_, C, T
         self.objective.student_taps()
     }
 
-    fn loss(&self, output: ClassifierOutput, batch: &Batch, step: &OptimizerStep) -> Tensor<1> {
-        let objective = self.objective.at(step.progress);
-        let teacher = self.teacher.forward(
-            batch.images.clone().without_autodiff(),
-            batch.answers.clone().map(Tensor::without_autodiff),
-            &objective.teacher_taps(),
-        );
-        let (student, teacher) = (network_output(output), network_output(teacher));
-        objective.forward_part(&student, &teacher, &batch.targets, &step.targets).total
+    fn projectors(&self) -> Projectors {
+        self.objective.projectors().clone()
     }
-}
 
-fn network_output(output: ClassifierOutput) -> NetworkOutput {
-    NetworkOutput { logits: output.logits, features: output.features }
+    fn loss(&self, output: ClassifierOutput, batch: &Batch, step: &OptimizerStep) -> Tensor<1> {
+        let objective = self.objective.at(step.progress).with_projectors(step.projectors.clone());
+        let student = NetworkOutput { logits: output.logits, features: Some(output.features) };
+        let teacher = objective.asks_teacher().then(|| self.teacher.output(batch, &objective.teacher_taps()));
+        objective.forward_part(&student, teacher.as_ref(), &batch.targets, &step.targets).total
+    }
 }

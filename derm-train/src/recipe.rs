@@ -31,7 +31,7 @@ use derm_losses::ClassificationLossConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, recipe_file};
-use check::{check, section};
+use check::check;
 
 /// A run: data, network, training, distillation, calibration and where it goes.
 ///
@@ -115,7 +115,7 @@ impl Recipe {
         self.model.validate()?;
         self.training.validate()?;
         if let Some(distillation) = &self.distillation {
-            distillation.objective().validate().map_err(section("distillation"))?;
+            distillation.validate(&self.training)?;
         }
         self.abstention.validate()?;
         self.evaluation.validate()

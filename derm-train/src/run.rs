@@ -12,8 +12,9 @@ use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
 use crate::inference::{TASK, predict};
 use crate::model_card::model_card;
-use crate::run_folder::{Inputs, RunFolder};
+use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA};
 use crate::seed::{Purpose, derive};
+use crate::teacher::LoadedTeacher;
 use crate::versions;
 use crate::{
     Breakdown, Distilled, EpochLog, Error, ModelEvaluation, Objective, Prepared, Progress, Recipe,
@@ -77,10 +78,10 @@ pub fn run_with<A: Architecture>(
     RunFolder::check(recipe)?;
     let device = &device.clone().without_autodiff();
     let teacher = recipe.distillation.as_ref();
-    let teacher = teacher.map(|section| Predictor::load(&section.teacher, device)).transpose()?;
+    let teacher = teacher.map(|section| LoadedTeacher::load(&section.teacher, device)).transpose()?;
     let prepared = Prepared::new(recipe, progress)?;
     if let Some(teacher) = &teacher {
-        check_teacher(teacher, recipe, &prepared)?;
+        teacher.check(&prepared)?;
     }
 
     let num_classes = prepared.dataset.labels().num_classes();
@@ -90,18 +91,18 @@ pub fn run_with<A: Architecture>(
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
     Trainer::check(&recipe.training, &model, &rows)?;
-    let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device)?;
+    let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
 
     // Everything that can be refused is refused before this; from here on there is a folder.
-    let weights = teacher.as_ref().and_then(|teacher| teacher.manifest().files.get("model.safetensors"));
     let inputs = Inputs {
         split: prepared.split.hash(),
         records: prepared.records_hash(),
-        teacher: weights.map(|file| file.sha256.clone()),
+        teacher: teacher.as_ref().map(|teacher| teacher.weights.clone()),
     };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
     versions::record(&folder.join("versions.json"), recipe)?;
+    describe(&folder, recipe, &prepared)?;
     progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
     let trainer = Trainer {
         recipe: &recipe.training,
@@ -179,51 +180,43 @@ pub fn run_with<A: Architecture>(
     Ok(finished)
 }
 
+/// Writes what a checkpoint does not say of its network: its classes and its questionnaire.
+fn describe(folder: &RunFolder, recipe: &Recipe, prepared: &Prepared) -> Result<(), Error> {
+    prepared.dataset.labels().write(folder.join(LABELS))?;
+    if recipe.model.use_answers {
+        prepared.dataset.schema().write(folder.join(SCHEMA))?;
+    }
+    Ok(())
+}
+
 /// What the recipe minimises.
 fn objective<'a, B: Backbone>(
     recipe: &Recipe,
     prepared: &Prepared,
     student: &Classifier<B>,
-    teacher: Option<&'a Predictor>,
+    teacher: Option<&'a LoadedTeacher>,
     device: &Device,
+    progress: Progress,
 ) -> Result<Box<dyn Objective<B> + 'a>, Error> {
     let counts = prepared.training_counts()?;
     let criterion = recipe.loss(&counts)?.init(counts.len(), &device.clone().autodiff())?;
-    Ok(match recipe.distillation.as_ref().zip(teacher) {
-        None => Box::new(Supervised { criterion }),
-        Some((section, teacher)) => {
-            let teacher = teacher.model();
-            let (student, spec) = (student.backbone().spec(), teacher.backbone().spec());
-            Box::new(Distilled { teacher, objective: section.objective().init(criterion, student, spec)? })
-        }
-    })
-}
-
-/// Checks that a batch made for the student means the same to the teacher.
-fn check_teacher(teacher: &Predictor, recipe: &Recipe, prepared: &Prepared) -> Result<(), Error> {
-    let (of_teacher, of_student) = (teacher.labels().names(), prepared.dataset.labels().names());
-    if of_teacher != of_student {
-        return Err(Error::TeacherLabels { teacher: of_teacher.to_vec(), student: of_student.to_vec() });
+    let Some((section, teacher)) = recipe.distillation.as_ref().zip(teacher) else {
+        return Ok(Box::new(Supervised { criterion }));
+    };
+    let config = section.objective();
+    let soft = prepared.dataset.records().iter().any(|record| record.soft_label.is_some());
+    if let (Some(term), true) = (config.hard_target_term(), soft) {
+        let reason = "takes one class a picture; the dataset has distributions".to_owned();
+        return Err(Error::DistillationTerm { term, reason });
     }
-    let differs =
-        |what, teacher: String, student: String| Err(Error::TeacherInput { what, teacher, student });
-    if teacher.resize() != prepared.resize {
-        let (teacher, student) = (format!("{:?}", teacher.resize()), format!("{:?}", prepared.resize));
-        return differs("image size, crop or interpolation", teacher, student);
-    }
-    if teacher.normalization() != prepared.normalization {
-        let (teacher, student) = (teacher.normalization(), prepared.normalization);
-        return differs("standardisation", format!("{teacher:?}"), format!("{student:?}"));
-    }
-    let schema = recipe.model.use_answers.then(|| prepared.dataset.schema());
-    if teacher.schema() != schema {
-        let columns = |schema: Option<&derm_data::FeatureSchema>| match schema {
-            None => "none".to_owned(),
-            Some(schema) => schema.column_names().join(", "),
-        };
-        return differs("questionnaire or its scaling", columns(teacher.schema()), columns(schema));
-    }
-    Ok(())
+    let (student, spec) = (student.backbone().spec(), teacher.model.backbone().spec());
+    device.seed(derive(recipe.seed, Purpose::Projectors, 0));
+    let objective = config.init(criterion, counts.len(), student, spec, device)?;
+    let known = section.cache.as_deref();
+    let known =
+        known.map(|folder| teacher.known_logits(folder, recipe, prepared, device, progress)).transpose()?;
+    let teacher = teacher.for_student(prepared, device)?.with_known_logits(known);
+    Ok(Box::new(Distilled { teacher, objective }))
 }
 
 fn provenance(recipe: &Recipe, prepared: &Prepared) -> Provenance {

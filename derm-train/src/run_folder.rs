@@ -8,8 +8,12 @@ use serde_json::Value;
 
 use crate::{Error, Recipe};
 
-const CONFIG: &str = "config.yaml";
+pub(crate) const CONFIG: &str = "config.yaml";
 const INPUTS: &str = "inputs.json";
+/// The classes, one a line in logit order.
+pub(crate) const LABELS: &str = "labels.txt";
+/// The questionnaire, where the network reads it.
+pub(crate) const SCHEMA: &str = "feature_schema.json";
 
 /// Sections that decide the weights: a run that goes on must agree in them.
 const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillation"];
@@ -33,6 +37,8 @@ pub(crate) struct Inputs {
 /// inputs.json             hashes of the split, of labels and answers, and of the teacher's weights
 /// split.json              who is in which role
 /// versions.json           what each build that wrote here was made of
+/// labels.txt              the classes, in logit order
+/// feature_schema.json     the questionnaire, where the network reads it
 /// checkpoints/            the latest checkpoint
 /// best/                   the weights of the best epochs
 /// history.jsonl           one line an epoch
@@ -193,8 +199,8 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
 }
 
 /// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, what is
-/// logged, and where the teacher lies, because its digest is compared.
-const FREE: [&str; 7] = [
+/// logged, where the teacher lies, because its digest is compared, and where its logits are kept.
+const FREE: [&str; 8] = [
     "dataset.workers",
     "dataset.prefetch",
     "dataset.cache_mib",
@@ -202,6 +208,7 @@ const FREE: [&str; 7] = [
     "training.log_steps",
     "training.tensorboard",
     "distillation.teacher",
+    "distillation.cache",
 ];
 
 fn differing_key(path: &str, before: &Value, now: &Value) -> Option<String> {

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Step = 3,
     /// Bootstrap resamples.
     Bootstrap = 4,
+    /// Initial projectors of a distillation.
+    Projectors = 5,
 }
 
 /// A seed for one purpose and position, derived from the run's seed.
@@ -34,7 +36,9 @@ mod tests {
     #[test]
     fn purposes_and_positions_give_different_seeds() {
         let mut seeds = vec![];
-        for purpose in [Purpose::Weights, Purpose::Data, Purpose::Step, Purpose::Bootstrap] {
+        for purpose in
+            [Purpose::Weights, Purpose::Data, Purpose::Step, Purpose::Bootstrap, Purpose::Projectors]
+        {
             for position in 0..50 {
                 seeds.push(derive(7, purpose, position));
             }

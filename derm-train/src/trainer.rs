@@ -19,6 +19,7 @@ use crate::gradient_norm::clip_global_norm;
 use crate::history::EpochLog;
 use crate::inference::logits;
 use crate::layer_decay::LayerDecay;
+use crate::learner::Learner;
 use crate::optimizer::adamw;
 use crate::phases::{freeze, frozen_in};
 use crate::progress::{Bar, Progress};
@@ -61,7 +62,7 @@ pub struct Trained<B: Backbone> {
 
 /// A training under way.
 struct Session<B: Backbone> {
-    model: Classifier<B>,
+    learner: Learner<B>,
     /// Layer groups that stand still.
     frozen: Vec<String>,
     ema: Option<Ema<B>>,
@@ -91,7 +92,7 @@ impl Trainer<'_> {
         let plan = StepPlan::new(self.recipe, train.num_batches());
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
         let best = BestCheckpoints::new(self.folder.join("best"), self.recipe.checkpoints);
-        let mut session = self.begin(model, &plan, &checkpoints)?;
+        let mut session = self.begin(Learner::new(model, objective.projectors()), &plan, &checkpoints)?;
         best.tidy(&session.state.best)?;
 
         let stopping = self.recipe.early_stopping.as_ref();
@@ -113,9 +114,9 @@ impl Trainer<'_> {
             self.progress.line(&format!("{} stops early, after {epochs} epochs", self.label));
         }
         let model = match (self.recipe.final_weights, session.ema) {
-            (FinalWeights::Best, _) => best.load(&session.state.best, session.model.valid())?,
+            (FinalWeights::Best, _) => best.load(&session.state.best, session.learner.model.valid())?,
             (FinalWeights::Ema, Some(ema)) => ema.model,
-            (FinalWeights::Last, _) | (FinalWeights::Ema, None) => session.model.valid(),
+            (FinalWeights::Last, _) | (FinalWeights::Ema, None) => session.learner.model.valid(),
         };
         Ok(Trained { model, history: session.state.history })
     }
@@ -140,20 +141,19 @@ impl Trainer<'_> {
     /// The training from its latest checkpoint on, or from the start.
     fn begin<B: Backbone + LayerGroups>(
         &self,
-        model: Classifier<B>,
+        mut learner: Learner<B>,
         plan: &StepPlan,
         checkpoints: &Checkpoints,
     ) -> Result<Session<B>, Error> {
-        let mut model = model.train();
         let mut state = State::default();
         let latest = checkpoints.latest()?;
         if let Some(path) = &latest {
             state = Checkpoints::state(path)?;
             plan.check(path, &state)?;
-            model = Checkpoints::model(path, model)?;
+            learner = Checkpoints::learner(path, learner)?;
         }
-        let mut optimizer = adamw(self.recipe, &model);
-        let mut ema = self.recipe.ema.map(|recipe| Ema::new(recipe, &model));
+        let mut optimizer = adamw(self.recipe, &learner);
+        let mut ema = self.recipe.ema.map(|recipe| Ema::new(recipe, &learner.model));
         if let Some(path) = &latest {
             optimizer = Checkpoints::optimizer(path, optimizer, &state)?;
             ema = ema.map(|ema| ema.try_map(|model| Checkpoints::ema(path, model))).transpose()?;
@@ -164,19 +164,20 @@ impl Trainer<'_> {
             // The process that wrote the checkpoint may have ended before it wrote this.
             self.write_history(&state.history)?;
         }
-        let layer_decay = LayerDecay::new(self.recipe.layer_decay, &model)?;
+        let layer_decay = LayerDecay::new(self.recipe.layer_decay, &learner.model)?;
         let log = TrainingLog::open(self.recipe, self.folder, state.step)?;
-        Ok(Session { model, frozen: Vec::new(), ema, optimizer, layer_decay, state, log })
+        Ok(Session { learner, frozen: Vec::new(), ema, optimizer, layer_decay, state, log })
     }
 
     /// Freezes what the epoch's phase freezes.
     fn enter_phase<B: Backbone + LayerGroups>(&self, session: Session<B>) -> Result<Session<B>, Error> {
-        let frozen = frozen_in(self.recipe, session.state.epoch, &session.model)?;
+        let frozen = frozen_in(self.recipe, session.state.epoch, &session.learner.model)?;
         if frozen == session.frozen {
             return Ok(session);
         }
-        let model = freeze(session.model, &session.frozen, &frozen)?;
-        Ok(Session { model, frozen, ..session })
+        let Learner { model, projectors } = session.learner;
+        let learner = Learner { model: freeze(model, &session.frozen, &frozen)?, projectors };
+        Ok(Session { learner, frozen, ..session })
     }
 
     /// The optimizer steps of an epoch that are left.
@@ -200,17 +201,18 @@ impl Trainer<'_> {
             }
             let step = session.state.step;
             device.seed(derive(self.seed, Purpose::Step, step as u64));
-            let (loss, mut gradients) = gradients(&session.model, objective, &group, plan.progress(step));
+            let (loss, mut gradients) = gradients(&session.learner, objective, &group, plan.progress(step));
             let loss = loss.map_or(f32::NAN, Tensor::into_scalar);
             if !loss.is_finite() {
                 return Err(Error::NotFinite { step, epoch: session.state.epoch + 1, value: loss });
             }
-            let clip = |norm| clip_global_norm(&mut gradients, &session.model, norm);
+            let clip = |norm| clip_global_norm(&mut gradients, &session.learner, norm);
             let norm = self.recipe.clip_norm.and_then(clip);
             let rate = plan.learning_rate(self.recipe, step);
-            session.model = session.optimizer.step(session.layer_decay.rates(rate), session.model, gradients);
+            let rates = session.layer_decay.rates(rate);
+            session.learner = session.optimizer.step(rates, session.learner, gradients);
             if let Some(ema) = &mut session.ema {
-                ema.update(&session.model, step + 1);
+                ema.update(&session.learner.model, step + 1);
             }
 
             let state = &mut session.state;
@@ -252,7 +254,7 @@ impl Trainer<'_> {
         best: &BestCheckpoints,
     ) -> Result<(), Error> {
         let clock = Instant::now();
-        let model = session.model.valid();
+        let model = session.learner.model.valid();
         let metrics = self.measure(&model, validation)?;
         let ema_metrics = session.ema.as_ref().map(|ema| self.measure(&ema.model, validation)).transpose()?;
         let state = &mut session.state;
@@ -294,9 +296,10 @@ impl Trainer<'_> {
 
     /// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
     fn save<B: Backbone>(&self, checkpoints: &Checkpoints, session: &Session<B>) -> Result<(), Error> {
-        let Session { model, ema, optimizer, state, .. } = session;
-        match first_not_finite(model) {
-            None => checkpoints.save(model, ema.as_ref().map(|ema| &ema.model), optimizer, state),
+        let Session { learner, ema, optimizer, state, .. } = session;
+        let Learner { model, projectors } = learner;
+        match first_not_finite(model).or_else(|| first_not_finite(projectors)) {
+            None => checkpoints.save(model, ema.as_ref().map(|ema| &ema.model), projectors, optimizer, state),
             Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
         }
     }

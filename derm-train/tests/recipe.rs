@@ -236,6 +236,21 @@ fn what_another_crate_refuses_is_named_with_its_section() {
         ("distillation={ teacher: b, kd_weight: -1 }", "distillation", "kd_weight"),
         ("distillation={ teacher: b, hard_weight: 0, kd_weight: 0 }", "distillation", ""),
         ("distillation={ teacher: b, attention: { weight: .inf } }", "distillation", "attention.weight"),
+        (
+            "distillation={ teacher: b, terms: [{ loss: rkd, weight: .nan }] }",
+            "distillation",
+            "terms[0].weight",
+        ),
+        (
+            "distillation={ teacher: b, kd_schedule: { linear: { from: 0, to: 1, end: 1.5 } } }",
+            "distillation",
+            "kd_schedule.end",
+        ),
+        (
+            "distillation={ teacher: b, terms: [{ loss: { hint: { layers: { pairs: [] } } }, weight: 1 }] }",
+            "distillation",
+            "terms[0] (hint)",
+        ),
     ] {
         let error = with(&[value]).unwrap_err();
         let Error::Section { section: got, .. } = &error else { panic!("{value}: {error:?}") };
@@ -323,6 +338,50 @@ fn settings_that_exclude_each_other_are_refused() {
         let recipe = with(&[&format!("training.phases=[{{ epochs: 1, freeze: {text} }}]")]).unwrap();
         assert_eq!(recipe.training.phases[0].freeze.0, names);
     }
+}
+
+#[test]
+fn a_published_distillation_can_be_written_down() {
+    let recipe =
+        with(&["distillation={ teacher: b, hard_weight: 0.518, kd_weight: 112.4, temperature: 3.19, \
+        terms: [{ loss: rkd, weight: 0.1, schedule: { cosine: { from: 1, to: 0 } } }, \
+        { loss: { hint: { layers: pooled } }, weight: 2 }] }"])
+        .unwrap();
+    let objective = recipe.distillation.as_ref().unwrap().objective();
+    assert_eq!((objective.hard_weight, objective.kd_weight, objective.temperature), (0.518, 112.4, 3.19));
+    let names: Vec<&str> = objective.terms.iter().map(|term| term.loss.name()).collect();
+    assert_eq!(names, ["rkd", "hint"]);
+    // a misspelt key within a term is told with its path
+    for (terms, words) in [
+        ("[{ loss: { kd: { temprature: 2 } }, weight: 1 }]", ["terms[0].loss.kd", "temperature"]),
+        ("[{ loss: rdk, weight: 1 }]", ["terms[0].loss", "`rkd`"]),
+        ("[{ loss: kd, wieght: 1 }]", ["terms[0]", "`weight`"]),
+        ("[{ loss: kd, weight: 1, schedule: { cosin: {} } }]", ["terms[0].schedule", "`cosine`"]),
+    ] {
+        let error =
+            with(&[&format!("distillation={{ teacher: b, terms: {terms} }}")]).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{terms}: {error}");
+    }
+}
+
+#[test]
+fn what_batches_do_not_serve_is_refused() {
+    let cache = "distillation={ teacher: b, cache: kept }";
+    assert!(with(&[cache]).is_ok());
+    for (overrides, words) in [
+        (&[cache, "training.batch_mix.mixup_alpha=0.2"][..], "batch_mix"),
+        (&[cache, "training.augmentation.blur.probability=0.1"], "flips"),
+        (&[cache, "distillation.attention={}"], "layers"),
+        (&[cache, "distillation.terms=[{ loss: rkd, weight: 1 }]"], "layers"),
+    ] {
+        let error = with(overrides).unwrap_err();
+        assert!(matches!(error, Error::Value { key: "distillation.cache", .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let dkd = "distillation={ teacher: b, terms: [{ loss: dkd, weight: 1 }] }";
+    assert!(with(&[dkd]).is_ok());
+    let error = with(&[dkd, "training.batch_mix.cutmix_alpha=1"]).unwrap_err();
+    assert!(matches!(&error, Error::DistillationTerm { term, .. } if term == "terms[0] (dkd)"), "{error}");
 }
 
 /// The keys of a mapping with their paths; a list or an empty value is a leaf.

@@ -61,11 +61,8 @@ pub fn student(options: &Options) -> Recipe {
     recipe.training.loss = LossName::CrossEntropy.into();
     recipe.training.epochs = if options.tiny { 2 } else { 20 };
     recipe.distillation = Some(DistillationRecipe {
-        teacher: options.output.join("teacher").join("bundle"),
-        hard_weight: 0.5,
-        kd_weight: 0.5,
-        temperature: 4.0,
         attention: Some(AttentionConfig { weight: 100.0, ..AttentionConfig::default() }),
+        ..DistillationRecipe::new(options.output.join("teacher").join("bundle"))
     });
     recipe
 }

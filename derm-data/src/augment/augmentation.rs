@@ -118,6 +118,60 @@ impl Augmentation {
         self.cut_out.validate()
     }
 
+    /// The ways in which a picture may lie, where flips and quarter turns are all that happens to it; none where
+    /// anything else may.
+    ///
+    /// ```
+    /// use derm_data::{Augmentation, Blur, Orientation};
+    /// let flips = Augmentation { horizontal_flip: 0.5, ..Augmentation::none() };
+    /// assert_eq!(flips.orientations(), Some(vec![Orientation::UPRIGHT, Orientation::MIRRORED]));
+    /// let blurred = Augmentation { blur: Blur { probability: 0.1, ..Blur::default() }, ..flips };
+    /// assert_eq!(blurred.orientations(), None);
+    /// ```
+    pub fn orientations(&self) -> Option<Vec<Orientation>> {
+        let Self {
+            horizontal_flip,
+            vertical_flip,
+            quarter_turns,
+            random_resized_crop,
+            rotation,
+            hair,
+            vignette,
+            colour_jitter,
+            rand_augment,
+            blur,
+            cut_out,
+        } = self;
+        let others = [
+            random_resized_crop.probability,
+            rotation.probability,
+            hair.probability,
+            vignette.probability,
+            colour_jitter.probability,
+            rand_augment.probability,
+            blur.probability,
+            cut_out.probability,
+        ];
+        if others.iter().any(|&probability| probability > 0.0) {
+            return None;
+        }
+        let may = |probability: f64| [false, true].into_iter().filter(move |on| !on || probability > 0.0);
+        let turns =
+            [None, Some(false), Some(true)].into_iter().filter(|turn| turn.is_none() || *quarter_turns > 0.0);
+        let mut found = Vec::new();
+        for turn in turns {
+            for mirror_rows in may(*vertical_flip) {
+                for mirror_columns in may(*horizontal_flip) {
+                    let orientation = Orientation::of(mirror_columns, mirror_rows, turn);
+                    if !found.contains(&orientation) {
+                        found.push(orientation);
+                    }
+                }
+            }
+        }
+        Some(found)
+    }
+
     /// How the record for which `key` stands lies in `epoch`, as [`Augmentation::draw`] has it.
     pub fn orientation(&self, seed: u64, epoch: u64, key: u64) -> Orientation {
         let mut rng = PortableRng::new(seed, Purpose::Augment, epoch, key);
