@@ -29,8 +29,13 @@ fn a_training_stops_and_stays_stopped() {
 #[test]
 fn the_result_is_the_last_the_best_or_the_average() {
     let _alone = alone();
-    // High enough a rate that the last epoch is not the best one.
-    let common = ["training.epochs=5", "training.learning_rate=1", "training.warmup_epochs=0"];
+    // Past two epochs the rate is far too high: the last epoch is not the best one.
+    let common = [
+        "training.epochs=5",
+        "training.warmup_epochs=0",
+        "training.learning_rate=1",
+        "training.phases=[{ epochs: 2, learning_rate: 0.001 }]",
+    ];
     let fit = |overrides: &[&str]| {
         let place = tempfile::tempdir().unwrap();
         let start = Start::new(recipe(place.path(), &[&common[..], overrides].concat()));
@@ -48,8 +53,6 @@ fn the_result_is_the_last_the_best_or_the_average() {
     let all: Vec<f64> = (0..5).map(nll).collect();
     assert_ne!(best, 4, "the last epoch is the best one, which tells nothing: {all:?}");
 
-    // As if the training had ended there: the weights of that epoch, by a training of so many epochs, on the curve of
-    // five.
     let (weights, _, folders, place) = fit(&["training.final_weights=best"]);
     assert_eq!(folders, [format!("epoch-{:04}", best + 1)]);
     assert_ne!(weights, last);
