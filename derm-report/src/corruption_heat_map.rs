@@ -79,11 +79,11 @@ pub fn corruption_heat_map(
         }
     }
     Ok(Figure {
-        title: format!("{metric} on corrupted images"),
+        title: format!("Corrupted images: {metric}"),
         svg: svg.finish(&format!("{metric} by kind and level of corruption")),
         legend: Vec::new(),
         caption: format!(
-            "{metric} on the test images made worse, {} without corruption; level 1 is the mildest. The stronger the shade, \
+            "The {metric} on test images made worse, {} without corruption; level 1 is the mildest. The stronger the shade, \
              the larger the lost share of the clean value. Intervals of the differences (in the data) are paired over the \
              same groups (lesions or patients).",
             optional(clean)

@@ -76,7 +76,7 @@ pub fn class_table(evaluation: &Evaluation) -> Table {
 }
 
 /// `balanced_accuracy` as people write it.
-fn words(name: &str) -> String {
+pub(crate) fn words(name: &str) -> String {
     let spaced = name.replace('_', " ");
     match spaced.as_str() {
         "macro auroc" => "macro AUROC".to_owned(),

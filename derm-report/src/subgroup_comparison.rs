@@ -2,6 +2,7 @@ use derm_metrics::{SubgroupRow, SubgroupTable};
 
 use crate::dot_rows::{DotAxis, DotRow, dot_rows};
 use crate::frame::span;
+use crate::metric_table::words;
 use crate::number::{interval, number, percent, with_interval};
 use crate::{Align, Error, Figure, Table};
 
@@ -44,9 +45,14 @@ pub fn subgroup_comparison(column: &str, table: &SubgroupTable, metric: &str) ->
     let (low, high) = span(values.chain(gap.overall));
     // Most metrics are fractions, and a scale that begins at 0 does not make small gaps look large.
     let range = (low.min(0.0), if high <= 1.1 { 1.0 } else { high });
-    let axis = DotAxis { name: metric, counts: "groups", range, mark: gap.overall };
-    let title = format!("{metric} by {column}");
-    let (svg, legend) = dot_rows(&[metric], &rows, axis, &title);
+    let written = words(metric);
+    let axis = DotAxis { name: &written, counts: "groups", range, mark: gap.overall };
+    let mut title = format!("{written} by {}", column.replace('_', " "));
+    // A heading begins with a capital.
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let (svg, legend) = dot_rows(&[&written], &rows, axis, &title);
     let of_interval = rows.iter().find_map(|row| row.values[0].1);
     Ok(Figure {
         title,
@@ -67,7 +73,7 @@ pub fn subgroup_comparison(column: &str, table: &SubgroupTable, metric: &str) ->
 pub fn subgroup_table(column: &str, table: &SubgroupTable) -> Table {
     let columns = [(column.to_owned(), Align::Left), ("Images".to_owned(), Align::Right)];
     let columns = columns.into_iter().chain([("Groups".to_owned(), Align::Right)]);
-    let names = table.gaps.iter().map(|gap| (gap.name.replace('_', " "), Align::Right));
+    let names = table.gaps.iter().map(|gap| (words(&gap.name), Align::Right));
     let mut cells_of = Table::new(columns.chain(names));
     for row in &table.rows {
         let mut cells = vec![name_of(row), row.samples.to_string(), row.groups.to_string()];

@@ -249,3 +249,56 @@ fn a_place_that_cannot_be_written() {
     let error = evaluate(&settings()).unwrap().write(file.join("evaluation")).unwrap_err();
     assert!(matches!(error, Error::File(_)), "{error}");
 }
+
+#[test]
+fn tables_that_nothing_can_be_measured_on() {
+    // One class: nothing to tell apart.
+    let one = |role: &str| {
+        let names = || (0..6).map(|row| format!("{role}_{row}")).collect::<Vec<_>>();
+        let columns = PredictionColumns {
+            ids: names(),
+            groups: names(),
+            cases: names(),
+            targets: vec![0; 6],
+            ..PredictionColumns::default()
+        };
+        let metadata = PredictionMetadata {
+            task: "diagnosis".to_owned(),
+            view: View::Identity,
+            labels: LabelMap::new(["mel"]).unwrap(),
+            split_hash: "0f3a".to_owned(),
+        };
+        (metadata, columns, Scores { kind: ScoreKind::Logits, values: Array2::ones((6, 1)) })
+    };
+    let (metadata, columns, scores) = one("validation");
+    let validation = Predictions::<Validation>::new(metadata, columns, scores).unwrap();
+    let (metadata, columns, scores) = one("calibration");
+    let calibration = Predictions::<Calibration>::new(metadata, columns, scores).unwrap();
+    let (metadata, columns, scores) = one("test");
+    let test = Predictions::<Test>::new(metadata, columns, scores).unwrap();
+    let settings = EvaluationRecipe { calibration_bins: 3, ..settings() };
+    let policy = AbstentionRecipe::default();
+    let error = Assessment::new(&validation, &calibration, &test, &policy, &settings, 1).unwrap_err();
+    assert!(matches!(error, Error::Calibration(_)), "{error}");
+
+    // A table without a row is none: it cannot be loaded.
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("test.csv");
+    predictions::<Test>(6).save(&path).unwrap();
+    let header = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+    fs::write(&path, header + "\n").unwrap();
+    assert!(Predictions::<Test>::load(&path).is_err());
+
+    // Three lesions are too few for a subgroup, and the page says so in place of a number.
+    let single = predictions::<Test>(6).select(&[0, 1, 2]).unwrap();
+    let (validation, calibration) = (predictions::<Validation>(6), predictions::<Calibration>(6));
+    let settings = EvaluationRecipe { bootstrap_replicates: 10, calibration_bins: 5, ..settings };
+    let assessment = Assessment::new(&validation, &calibration, &single, &policy, &settings, 1).unwrap();
+    let record = &assessment.calibration;
+    let breakdown = Breakdown::new(&validation, &calibration, &single, record, &settings, 1).unwrap();
+    assert!(breakdown.subgroups[0].table.rows.iter().all(|row| row.metrics.is_none()));
+    let folder = place.path().join("three");
+    ModelEvaluation::new("three", assessment, breakdown).write(&folder).unwrap();
+    let html = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(html.contains("too few") && !html.contains("NaN"));
+}

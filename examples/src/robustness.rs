@@ -10,7 +10,7 @@ use derm_data::{
 };
 use derm_metrics::{ClassSet, Metric, Resamples, balanced_accuracy, bootstrap, paired_bootstrap};
 use derm_predict::Predictor;
-use derm_train::{Error, Prepared, Progress, Recipe, predict};
+use derm_train::{Error, EvaluationRecipe, Prepared, Progress, Recipe, Robustness, predict};
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -113,23 +113,28 @@ impl Study<'_> {
         Ok(Probabilities::new(sum / members.len() as f64)?)
     }
 
-    /// Balanced accuracy at each level of each kind.
+    /// Balanced accuracy at each level of each kind, and what is lost against clean pictures.
     fn corruptions(&self, plain: &Predictions<Test>, options: &Options) -> Result<String, Error> {
-        let score = |predictions: &Predictions<Test>| {
-            balanced_accuracy(&predictions.probabilities(), predictions.targets(), ClassSet::Present)
-        };
-        let clean = score(plain)?;
+        let settings = EvaluationRecipe { confidence: 1.0 - ALPHA, ..EvaluationRecipe::default() };
+        let mut last = None;
+        let measured = Robustness::measure(plain, &options.kinds, &settings, options.seed, |corruption| {
+            if last.replace(corruption.kind()) != Some(corruption.kind()) {
+                Progress::Terminal.line(&format!("corruption {}", corruption.kind().name()));
+            }
+            self.predictions(
+                &self.prepared.loader(SplitRole::Test)?.with_corruption(corruption, options.seed),
+            )
+        })?;
+        let number = |value: Option<f64>| value.map_or("undefined".to_owned(), |value| format!("{value:.3}"));
         let mut text = format!(
-            "\nbalanced accuracy on corrupted images, mildest level first; {clean:.3} without\n\n{:<20}levels\n",
+            "\nbalanced accuracy on corrupted images, mildest level first; {} without\n\n{:<20}levels\n",
+            number(measured.clean),
             "corruption",
         );
-        for kind in &options.kinds {
-            Progress::Terminal.line(&format!("corruption {}", kind.name()));
-            let mut line = format!("{:<20}", kind.name());
-            for corruption in kind.series() {
-                let loader = self.prepared.loader(SplitRole::Test)?.with_corruption(corruption, options.seed);
-                let score = score(&self.predictions(&loader)?)?;
-                let _ = write!(line, "{:<16}", format!("{}: {score:.3}", corruption.level()));
+        for kind in measured.results.chunk_by(|a, b| a.kind == b.kind) {
+            let mut line = format!("{:<20}", kind[0].kind);
+            for result in kind {
+                let _ = write!(line, "{:<16}", format!("{}: {}", result.level, number(result.value)));
             }
             text += line.trim_end();
             text.push('\n');

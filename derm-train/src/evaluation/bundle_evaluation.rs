@@ -90,9 +90,8 @@ impl BundleEvaluation {
         if !self.corruptions.is_empty() {
             let mut last = None;
             let corrupted = |corruption: Corruption| {
-                if last != Some(corruption.kind()) {
+                if last.replace(corruption.kind()) != Some(corruption.kind()) {
                     progress.line(&format!("corruption {}", corruption.kind().name()));
-                    last = Some(corruption.kind());
                 }
                 let loader = prepared.loader(Test::ROLE)?.with_corruption(corruption, seed);
                 predict_on(model, &prepared, &loader, device)
