@@ -278,8 +278,10 @@ fn tables_that_nothing_can_be_measured_on() {
     let test = Predictions::<Test>::new(metadata, columns, scores).unwrap();
     let settings = EvaluationRecipe { calibration_bins: 3, ..settings() };
     let policy = AbstentionRecipe::default();
-    let error = Assessment::new(&validation, &calibration, &test, &policy, &settings, 1).unwrap_err();
-    assert!(matches!(error, Error::Calibration(_)), "{error}");
+    let assessment = Assessment::new(&validation, &calibration, &test, &policy, &settings, 1).unwrap();
+    let record = &assessment.calibration;
+    let error = Breakdown::new(&validation, &calibration, &test, record, &settings, 1).unwrap_err();
+    assert!(matches!(error, Error::Value { key: "number of classes", .. }), "{error}");
 
     // A table without a row is none: it cannot be loaded.
     let place = tempfile::tempdir().unwrap();

@@ -53,6 +53,7 @@ fn a_ranking_by_hand() {
     assert_eq!(vetting.suspects().map(|label| label.id.as_str()).collect::<Vec<_>>(), ["c"]);
     // The calibrated joint is [[2, 1], [0, 2]].
     assert!((vetting.estimated_noise - 0.2).abs() < 1e-12);
+    assert_eq!(vetting.agreement, 0.8);
 
     let place = tempfile::tempdir().unwrap();
     let ranking = place.path().join("ranking.csv");

@@ -72,10 +72,11 @@ pub fn find(options: &Find, device: &Device) -> Result<String, Error> {
     vetting.gallery(&predictions, &prepared.dataset, options.most)?.write(&page)?;
 
     let mut text = format!(
-        "{} of {} labels are flagged; estimated share of wrong labels {:.3}\n\n",
+        "{} of {} labels are flagged; estimated share of wrong labels {:.3}; the network gives {:.3} of the labels\n\n",
         vetting.suspects().count(),
         vetting.labels.len(),
-        vetting.estimated_noise
+        vetting.estimated_noise,
+        vetting.agreement
     );
     for label in vetting.suspects().take(TOLD) {
         // Writing to a string cannot fail.

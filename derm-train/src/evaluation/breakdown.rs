@@ -8,6 +8,7 @@ use derm_metrics::{
 };
 use serde::Serialize;
 
+use crate::recipe::check::check;
 use crate::seed::{Purpose, derive};
 use crate::{Error, EvaluationRecipe};
 
@@ -61,7 +62,7 @@ impl Breakdown {
     /// The sets are those of the record's own settings where it has sets, else of the default ones.
     ///
     /// # Errors
-    /// [`Error::Metrics`] for a positive class that is none; [`Error::Calibration`] where sets cannot be made.
+    /// [`Error::Value`] for a task of one class; [`Error::Metrics`] for a positive class that is none; [`Error::Calibration`] where sets cannot be made.
     pub fn new(
         validation: &Predictions<Validation>,
         calibration: &Predictions<Calibration>,
@@ -70,6 +71,8 @@ impl Breakdown {
         evaluation: &EvaluationRecipe,
         seed: u64,
     ) -> Result<Self, Error> {
+        let expected = "2 or more, because there is nothing to tell apart in one";
+        check("number of classes", &test.num_classes(), expected, |classes| *classes >= 2)?;
         let alpha = 1.0 - evaluation.confidence;
         let probabilities = record.calibrator.calibrate(test)?;
         let mut sets = Vec::new();

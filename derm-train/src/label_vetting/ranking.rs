@@ -4,7 +4,7 @@ use std::path::Path;
 
 use derm_core::{Predictions, Test, atomic};
 use derm_data::{Dataset, ImageSource, Record};
-use derm_metrics::{ConfidentJoint, LabelIssueFilter, LabelQualityScore, label_issues};
+use derm_metrics::{ConfidentJoint, LabelIssueFilter, LabelQualityScore, accuracy, label_issues};
 use derm_report::{Report, Section, SuspectItem};
 use serde::Serialize;
 
@@ -65,8 +65,10 @@ pub struct VettedLabel {
 pub struct LabelVetting {
     /// How labels were judged.
     pub config: VettingConfig,
-    /// Share of labels that are wrong by the estimate of confident learning.
+    /// Share of labels that are wrong by the estimate of confident learning. A network that errs much makes it too high.
     pub estimated_noise: f64,
+    /// Share of labels that are the network's most probable class.
+    pub agreement: f64,
     /// The records, most suspect first; equal ones in the order of the table.
     pub labels: Vec<VettedLabel>,
 }
@@ -100,6 +102,7 @@ impl LabelVetting {
         Ok(Self {
             config,
             estimated_noise: (1.0 - joint.diag().sum()).max(0.0),
+            agreement: accuracy(&probabilities, given)?,
             labels: order.into_iter().enumerate().map(label).collect(),
         })
     }
@@ -182,9 +185,11 @@ impl LabelVetting {
         let section = Section::new("Suspects")
             .text(format!(
                 "{flagged} of {all} labels are flagged; the {} most suspect are shown. The rate of wrong labels is estimated \
-                 as {:.3}. Probabilities are those of a network that did not see the lesion or patient.",
+                 as {:.3}; the network gives {:.3} of all labels itself, and where it errs much, so does this list. \
+                 Probabilities are those of a network that did not see the lesion or patient.",
                 items.len(),
                 self.estimated_noise,
+                self.agreement,
             ))
             .note("A suspicion is no proof: a network errs most on rare and hard classes. A person decides.");
         Ok(Report::new("Labels to look at again")
