@@ -8,7 +8,8 @@ use crate::error::check_open_unit;
 use crate::fixed_sequence::{TierFit, fixed_sequence};
 use crate::tier::top3_mass;
 use crate::{
-    Calibrate, Error, FittedOn, GridPoint, SuggestScore, ThresholdGrid, Tier, TierTable, TierThresholds,
+    Calibrate, Error, FittedOn, GridPoint, ReferralReason, SuggestScore, ThresholdGrid, Tier, TierTable,
+    TierThresholds,
 };
 
 /// What an [`AbstainPolicy`] promises.
@@ -210,6 +211,15 @@ impl AbstainPolicy {
         tier(&self.thresholds, self.by_class.as_deref(), row)
     }
 
+    /// Why one row of calibrated probabilities, shape `[C]`, is not answered; by the thresholds that
+    /// [`AbstainPolicy::decide`] goes by.
+    pub fn reasons(&self, row: &[f64]) -> Vec<ReferralReason> {
+        match thresholds(&self.thresholds, self.by_class.as_deref(), row) {
+            Some(thresholds) => thresholds.reasons(row),
+            None => vec![ReferralReason::Undefined],
+        }
+    }
+
     /// The tier of every row, shape `[N]`.
     ///
     /// # Errors
@@ -242,14 +252,23 @@ impl AbstainPolicy {
 
 /// The tier of one row by the thresholds of its predicted class, or by those for all.
 fn tier(shared: &TierThresholds, by_class: Option<&[ClassPolicy]>, row: &[f64]) -> Tier {
-    let Some(by_class) = by_class else { return shared.tier(row) };
+    thresholds(shared, by_class, row).map_or(Tier::Refer, |thresholds| thresholds.tier(row))
+}
+
+/// The thresholds of a row's predicted class, or those for all; none for a class that the fit did not have.
+fn thresholds<'a>(
+    shared: &'a TierThresholds,
+    by_class: Option<&'a [ClassPolicy]>,
+    row: &[f64],
+) -> Option<&'a TierThresholds> {
+    let Some(by_class) = by_class else { return Some(shared) };
     let mut predicted = 0;
     for (class, p) in row.iter().enumerate() {
         if *p > row[predicted] {
             predicted = class;
         }
     }
-    by_class.get(predicted).map_or(Tier::Refer, |policy| policy.thresholds.tier(row))
+    by_class.get(predicted).map(|policy| &policy.thresholds)
 }
 
 fn assign(

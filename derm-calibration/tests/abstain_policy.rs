@@ -5,8 +5,8 @@ mod tables;
 
 use derm_calibration::{
     AbstainConfig, AbstainPolicy, CalibrationRecord, Calibrator, CalibratorConfig, ConformalConfig, Error,
-    FitCalibrator, ReferredRows, RejectThreshold, RejectThresholdConfig, SelectionMethod, TemperatureConfig,
-    ThresholdGrid, ThresholdScope, Tier,
+    FitCalibrator, ReferralReason, ReferredRows, RejectThreshold, RejectThresholdConfig, SelectionMethod,
+    SuggestScore, TemperatureConfig, ThresholdGrid, ThresholdScope, Tier, TierThresholds,
 };
 use derm_core::{Calibration, Predictions, Test, Validation};
 use ndarray::Array2;
@@ -30,6 +30,9 @@ fn each_class_goes_by_its_own_thresholds() {
     for (row, (&class, &tier)) in probabilities.predicted().iter().zip(&tiers).enumerate() {
         let of_row = probabilities.row(row).to_vec();
         assert_eq!(tier, by_class[class].thresholds.tier(&of_row));
+        // The reasons name the thresholds of the predicted class, one for each tier that was missed.
+        assert_eq!(policy.reasons(&of_row), by_class[class].thresholds.reasons(&of_row));
+        assert_eq!(policy.reasons(&of_row).len(), tier.index());
         assert_eq!(tier, policy.decide(&of_row));
     }
     for class in by_class {
@@ -53,6 +56,34 @@ fn each_class_goes_by_its_own_thresholds() {
     // A file keeps it.
     let text = serde_json::to_string(&policy).unwrap();
     assert_eq!(serde_json::from_str::<AbstainPolicy>(&text).unwrap(), policy);
+}
+
+#[test]
+fn a_reason_is_the_threshold_that_was_missed() {
+    let reasons = |answer, score, suggest, row: &[f64]| {
+        TierThresholds::new(answer, score, suggest).unwrap().reasons(row)
+    };
+    let (mass, confidence) = (SuggestScore::Top3Mass, SuggestScore::Confidence);
+    let row = [0.4, 0.2, 0.125, 0.125, 0.15];
+    let low = ReferralReason::LowConfidence { confidence: 0.4, threshold: 0.5 };
+    let value = row[0] + row[1] + row[4];
+    // At a threshold nothing is missed, just above it is.
+    assert_eq!(reasons(Some(0.4), mass, Some(0.9), &row), []);
+    assert_eq!(reasons(Some(0.5), mass, Some(value), &row), [low]);
+    let threshold = value + 1e-9;
+    let referred = ReferralReason::LowSuggestScore { score: mass, value, threshold };
+    assert_eq!(reasons(Some(0.5), mass, Some(threshold), &row), [low, referred]);
+    let referred = ReferralReason::LowSuggestScore { score: confidence, value: 0.4, threshold: 0.45 };
+    assert_eq!(reasons(None, confidence, Some(0.45), &row), [ReferralReason::NeverAnswers, referred]);
+    assert_eq!(reasons(Some(0.5), mass, None, &row), [low, ReferralReason::NeverSuggests]);
+    for row in [&[][..], &[0.5, f64::NAN]] {
+        assert_eq!(reasons(Some(0.0), mass, Some(0.0), row), [ReferralReason::Undefined]);
+    }
+    // A file keeps them.
+    let text = serde_json::to_string(&[low, referred, ReferralReason::NeverSuggests]).unwrap();
+    let again: Vec<ReferralReason> = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, [low, referred, ReferralReason::NeverSuggests]);
+    assert!(text.starts_with(r#"[{"reason":"low_confidence","confidence":0.4"#), "{text}");
 }
 
 #[test]

@@ -195,6 +195,18 @@ pub enum PredictionsError {
         /// The view.
         view: String,
     },
+    /// Tables that should be averaged are not of the same rows and classes.
+    #[error("member {member} of an average differs from the first in its {what}: {got}, expected {expected}")]
+    Members {
+        /// Which table, from 0.
+        member: usize,
+        /// What differs.
+        what: &'static str,
+        /// The table's.
+        got: String,
+        /// The first table's.
+        expected: String,
+    },
     /// Rows of one group, case or id that should be averaged disagree in their target.
     #[error("{unit} {key:?} has rows of class {first} and of class {second}: expected one class")]
     MixedTargets {

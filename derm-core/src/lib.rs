@@ -26,6 +26,7 @@ pub use label_map::LabelMap;
 pub use logits::Logits;
 pub use predictions::{
     FORMAT_VERSION, MeanOver, PredictionColumns, PredictionMetadata, Predictions, ScoreKind, Scores, View,
+    mean_log_probabilities,
 };
 pub use probabilities::{Probabilities, ROW_SUM_TOLERANCE};
 pub use role::{Calibration, Role, SplitRole, Test, Train, Validation};

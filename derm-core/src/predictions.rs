@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod csv_form;
+mod ensemble;
 mod safetensors_form;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,6 +14,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 pub use aggregate::MeanOver;
+pub use ensemble::mean_log_probabilities;
 
 use crate::{
     LabelMap, Logits, PredictionsError, Probabilities, ROW_SUM_TOLERANCE, Role, SplitRole, ValueError,
@@ -31,6 +33,8 @@ pub enum View {
     HorizontalFlip,
     /// The image mirrored top to bottom.
     VerticalFlip,
+    /// The mean probability over the image, its two mirror images and its half turn.
+    Flips,
     /// The mean probability over views, rows of a case or group, or models.
     Mean,
     /// One member of an ensemble, by name.
@@ -43,6 +47,7 @@ impl fmt::Display for View {
             Self::Identity => f.write_str("identity"),
             Self::HorizontalFlip => f.write_str("horizontal_flip"),
             Self::VerticalFlip => f.write_str("vertical_flip"),
+            Self::Flips => f.write_str("flips"),
             Self::Mean => f.write_str("mean"),
             Self::Member(name) => write!(f, "member {name}"),
         }
@@ -374,7 +379,9 @@ fn check_scores(metadata: &PredictionMetadata, scores: &Scores) -> Result<(), Pr
     }
     if scores.kind == ScoreKind::Logits {
         return match metadata.view {
-            View::Mean => Err(PredictionsError::AveragedLogits { view: metadata.view.to_string() }),
+            View::Mean | View::Flips => {
+                Err(PredictionsError::AveragedLogits { view: metadata.view.to_string() })
+            }
             _ => Ok(()),
         };
     }

@@ -191,3 +191,49 @@ fn means_average_probabilities_and_lose_their_logits() {
     let error = table.mean_over(MeanOver::Case).unwrap_err();
     assert!(matches!(error, PredictionsError::MixedTargets { unit: "case", .. }), "{error}");
 }
+
+#[test]
+fn members_average_by_id_and_are_of_the_same_rows() {
+    let table = |order: [usize; 3], values: Array2<f32>| {
+        let mut columns = columns(vec![1, 0, 1]);
+        columns.ids = order.map(|row| format!("image {row}")).to_vec();
+        columns.targets = order.map(|row| [1, 0, 1][row]).to_vec();
+        Predictions::<Test>::new(metadata(2), columns, logits(values)).unwrap()
+    };
+    let one = table([0, 1, 2], array![[0.0, 3.0_f32.ln()], [0.0, 0.0], [1000.0, 0.0]]);
+    // the same rows in another order
+    let other = table([2, 0, 1], array![[1000.0, 0.0], [0.0, 0.0], [2.0, 0.0]]);
+    let mean = Predictions::mean_of(&[one.clone(), other], View::Mean).unwrap();
+    assert_eq!((mean.ids(), mean.targets()), (one.ids(), one.targets()));
+    assert!(mean.logits().is_none());
+    let probabilities = mean.probabilities();
+    assert!((probabilities.view()[[0, 1]] - 0.625).abs() < 1e-7);
+    let expected = f64::midpoint(0.5, 1.0 / (1.0 + (-2.0_f64).exp()));
+    assert!((probabilities.view()[[1, 0]] - expected).abs() < 1e-7);
+    assert_eq!(probabilities.view()[[2, 1]], 0.0);
+    // a table alone keeps its probabilities
+    let alone = Predictions::mean_of(std::slice::from_ref(&one), View::Flips).unwrap();
+    let difference = &alone.probabilities().view() - &one.probabilities().view();
+    assert!(difference.iter().all(|value| value.abs() < 1e-7));
+    assert_eq!(alone.metadata().view, View::Flips);
+
+    let values = array![[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]];
+    let refused = |other: Predictions<Test>, words: &str| {
+        let error = Predictions::mean_of(&[one.clone(), other], View::Mean).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused(table([0, 1, 2], values.clone()).select(&[0, 1]).unwrap(), "number of rows: 2, expected 3");
+    let with = |change: &dyn Fn(&mut PredictionMetadata, &mut PredictionColumns)| {
+        let (mut metadata, mut columns) = (metadata(2), columns(vec![1, 0, 1]));
+        columns.ids = [0, 1, 2].map(|row| format!("image {row}")).to_vec();
+        change(&mut metadata, &mut columns);
+        Predictions::<Test>::new(metadata, columns, logits(values.clone())).unwrap()
+    };
+    refused(with(&|metadata, _| metadata.task = "site".into()), "task: site");
+    refused(with(&|metadata, _| metadata.labels = LabelMap::new(["x", "y"]).unwrap()), "classes: x, y");
+    refused(with(&|metadata, _| metadata.split_hash = "ffff".into()), "split ffff");
+    refused(with(&|_, columns| columns.ids[1] = "image 7".into()), "none of id \"image 1\"");
+    refused(with(&|_, columns| columns.targets[1] = 1), "id \"image 1\" has rows of class 0 and of class 1");
+    let none = Predictions::<Test>::mean_of(&[], View::Mean).unwrap_err();
+    assert!(matches!(none, PredictionsError::Value(ValueError::Empty { .. })), "{none}");
+}

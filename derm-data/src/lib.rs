@@ -42,7 +42,7 @@ pub use colour_histogram::ColourHistogram;
 pub use corruption::{Corruption, CorruptionKind};
 pub use dataset::{Dataset, Skipped, UnreadablePolicy};
 pub use dataset_summary::{AnswerSummary, ClassSummary, DatasetSummary, SkippedReason};
-pub use decode::{decode_bytes, decode_file};
+pub use decode::{MAX_PIXELS, decode_bytes, decode_file, image_dimensions};
 pub use device_batches::DeviceBatches;
 pub use error::Error;
 pub use label_mapping::{LabelMapping, Unmapped};

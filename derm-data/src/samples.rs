@@ -181,7 +181,10 @@ impl Samples {
             let at_size = cache.stored() == StoredPixels::Resized;
             let corrupted;
             let (pixels, orientation) = match treatment(row) {
-                Treatment::View(TestView::Identity) if at_size => (&*stored, Orientation::UPRIGHT),
+                // A picture that has its size is not brought to it again: rules that crop would crop twice.
+                Treatment::View(view) if at_size && view.orientation().is_some() => {
+                    (&*stored, view.orientation().unwrap_or(Orientation::UPRIGHT))
+                }
                 Treatment::View(view) => cache.named(index, view.apply(&stored, &cache.resize(), scratch))?,
                 Treatment::Turned(orientation) if at_size => (&*stored, orientation),
                 Treatment::Turned(orientation) => {

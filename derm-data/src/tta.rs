@@ -77,6 +77,28 @@ impl TestView {
         Ok(views)
     }
 
+    /// The pictures whose predictions are averaged (or taken as they are, where it is one) for `view`; none for a view
+    /// that does not say how to look at a picture.
+    ///
+    /// ```
+    /// use derm_core::View;
+    /// use derm_data::TestView;
+    /// assert_eq!(TestView::of(&View::HorizontalFlip), [TestView::HorizontalFlip]);
+    /// assert_eq!(TestView::of(&View::Flips).len(), 4);
+    /// assert!(TestView::of(&View::Mean).is_empty());
+    /// ```
+    pub fn of(view: &View) -> Vec<Self> {
+        match view {
+            View::Identity => vec![Self::Identity],
+            View::HorizontalFlip => vec![Self::HorizontalFlip],
+            View::VerticalFlip => vec![Self::VerticalFlip],
+            View::Flips => {
+                vec![Self::Identity, Self::HorizontalFlip, Self::VerticalFlip, Self::BothFlips]
+            }
+            View::Mean | View::Member(_) => Vec::new(),
+        }
+    }
+
     /// Checks the share of a crop.
     ///
     /// # Errors
@@ -111,6 +133,17 @@ impl TestView {
         }
     }
 
+    /// How it turns a picture, where that is all it does.
+    pub(crate) fn orientation(self) -> Option<Orientation> {
+        match self {
+            Self::Identity => Some(Orientation::UPRIGHT),
+            Self::HorizontalFlip => Some(Orientation::MIRRORED),
+            Self::VerticalFlip => Some(Orientation::FLIPPED),
+            Self::BothFlips => Some(Orientation::HALF_TURN),
+            Self::Crop { .. } => None,
+        }
+    }
+
     /// The view, S by S pixels, and how [`Normalizer::write_planes`](crate::Normalizer::write_planes) shall turn it. It
     /// lies in the scratch until its next use.
     ///
@@ -123,12 +156,7 @@ impl TestView {
         scratch: &'a mut Scratch,
     ) -> Result<(&'a RgbPixels, Orientation), Error> {
         self.validate()?;
-        let orientation = match self {
-            Self::Identity | Self::Crop { .. } => Orientation::UPRIGHT,
-            Self::HorizontalFlip => Orientation::MIRRORED,
-            Self::VerticalFlip => Orientation::FLIPPED,
-            Self::BothFlips => Orientation::HALF_TURN,
-        };
+        let orientation = self.orientation().unwrap_or(Orientation::UPRIGHT);
         if let Self::Crop { place, share } = *self {
             let place = match place {
                 CropPlace::TopLeft => (0, 0),

@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use derm_backbones::weights::save_safetensors;
+use burn::module::Module;
+use derm_backbones::weights::to_safetensors;
 use derm_backbones::{Classifier, PublishedKeys};
 use derm_calibration::CalibrationRecord;
 use derm_core::{Backbone, FileError, LabelMap, atomic};
@@ -38,8 +39,8 @@ pub(crate) fn no_labels_file(config: PathBuf, task: &str) -> Error {
 /// config.json           network, image size, standardisation, resize rule, view
 /// labels/<task>.txt     one class a line, in logit order
 /// feature_schema.json   the questionnaire; absent for a model that reads none
-/// model.safetensors     weights under their published names
-/// calibration.json      calibrator and abstain policy, with what each was fitted on
+/// model.safetensors     weights under their published names, as `config.json` says
+/// calibration.json      calibrator, abstain policy and conformal predictor, with what each was fitted on
 /// metrics.json          test metrics with their intervals
 /// MODEL_CARD.md         purpose, data, classes, limits
 /// ```
@@ -53,7 +54,7 @@ pub struct Bundle<'a, B: Backbone, M: Serialize> {
     pub labels: &'a LabelMap,
     /// The questionnaire, where the model reads one.
     pub schema: Option<&'a FeatureSchema>,
-    /// Calibrator and abstain policy.
+    /// Calibrator, abstain policy and, where there is one, conformal predictor.
     pub calibration: &'a CalibrationRecord,
     /// Test metrics, any JSON.
     pub metrics: serde_json::Value,
@@ -68,7 +69,8 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
     ///
     /// # Errors
     /// [`Error::File`] where `folder` exists already or cannot be written, [`Error::Mismatch`] for a task whose name
-    /// cannot be a file's, [`Error::Backbone`] where the weights cannot be saved.
+    /// cannot be a file's, [`Error::Backbone`] where the weights cannot be saved, [`Error::Weight`] where one cannot be
+    /// kept in the format that the configuration names.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<Manifest, Error> {
         let target = atomic::Folder::new(folder)?;
         let path = target.path();
@@ -81,18 +83,34 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
         if let Some(schema) = self.schema {
             schema.write(path.join(FEATURE_SCHEMA))?;
         }
-        save_safetensors(self.model, path.join(WEIGHTS))?;
-        write_json(&path.join(CALIBRATION), self.calibration)?;
-        write_json(&path.join(METRICS), &self.metrics)?;
-        let card = path.join(MODEL_CARD);
-        fs::write(&card, &self.model_card).map_err(FileError::at(&card, "write"))?;
+        let weights = path.join(WEIGHTS);
+        let bytes = to_safetensors(self.model)?;
+        let bytes = match self.model.devices().first() {
+            Some(device) => self.config.weights.store(bytes, device)?,
+            None => bytes,
+        };
+        fs::write(&weights, bytes).map_err(FileError::at(&weights, "write"))?;
+        write_findings(path, self.calibration, &self.metrics, &self.model_card)?;
         let manifest = Manifest::seal(path, self.provenance.clone())?;
         target.commit()?;
         Ok(manifest)
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+/// The files that say what was found out about a model, single or ensemble.
+pub(crate) fn write_findings(
+    folder: &Path,
+    calibration: &CalibrationRecord,
+    metrics: &serde_json::Value,
+    model_card: &str,
+) -> Result<(), Error> {
+    write_json(&folder.join(CALIBRATION), calibration)?;
+    write_json(&folder.join(METRICS), metrics)?;
+    let card = folder.join(MODEL_CARD);
+    Ok(fs::write(&card, model_card).map_err(FileError::at(&card, "write"))?)
+}
+
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let json = |error: serde_json::Error| Error::Json { path: path.to_owned(), reason: error.to_string() };
     let text = serde_json::to_string_pretty(value).map_err(json)? + "\n";
     Ok(fs::write(path, text).map_err(FileError::at(path, "write"))?)

@@ -2,6 +2,8 @@ use derm_core::{Normalization, View};
 use derm_data::Resize;
 use serde::{Deserialize, Serialize};
 
+use crate::WeightFormat;
+
 /// `config.json`: how an image and answers become logits.
 ///
 /// `M` describes the network. It is [`ClassifierConfig`](derm_backbones::ClassifierConfig) where this workspace's
@@ -17,6 +19,10 @@ pub struct BundleConfig<M> {
     pub resize: Resize,
     /// Standardisation of the pixels.
     pub normalization: Normalization,
-    /// What the network looks at. The calibrator was fitted on this view and holds for no other.
+    /// What the network looks at: the image as it is, a mirror image, or the mean probability over `flips`. The
+    /// calibrator was fitted on this view and holds for no other.
     pub view: View,
+    /// How `model.safetensors` keeps the weights.
+    #[serde(default, skip_serializing_if = "WeightFormat::is_f32")]
+    pub weights: WeightFormat,
 }

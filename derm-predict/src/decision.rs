@@ -1,4 +1,4 @@
-use derm_calibration::Tier;
+use derm_calibration::{ReferralReason, Tier};
 use serde::{Deserialize, Serialize};
 
 /// A class with its calibrated probability.
@@ -10,14 +10,31 @@ pub struct ClassProbability {
     pub probability: f64,
 }
 
+/// Classes that hold the true one with a promised frequency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConformalSet {
+    /// Sets miss the true class at most this often, over calibration sets and images like those of the calibration
+    /// split together.
+    pub alpha: f64,
+    /// The classes, in the order of the labels. None at all says that the image is unlike the calibration images of
+    /// every class.
+    pub labels: Vec<String>,
+}
+
 /// What the model says of one image and its answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Whether it answers, offers three classes, or refers.
     pub tier: Tier,
+    /// Why it does not answer; empty where it does. One reason where it offers three classes, two where it refers.
+    pub reasons: Vec<ReferralReason>,
     /// Every class, most probable first; equal ones in the order of the labels. The probabilities sum to 1.
     pub ranking: Vec<ClassProbability>,
-    /// Questions that were not answered.
+    /// The conformal set, where the bundle has a conformal predictor. It stands beside the tier, which does not go by
+    /// it: each has a promise of its own.
+    pub conformal_set: Option<ConformalSet>,
+    /// Questions that were not answered. The network was trained with missing answers; the tier goes by them only in so
+    /// far as the probabilities do.
     pub missing_answers: Vec<String>,
 }
 
@@ -30,19 +47,25 @@ impl Decision {
     /// use derm_predict::{ClassProbability, Decision};
     /// let class = |label: &str, probability| ClassProbability { label: label.into(), probability };
     /// let ranking = vec![class("nv", 0.9), class("mel", 0.06), class("bkl", 0.03), class("df", 0.01)];
-    /// let mut decision = Decision { tier: Tier::Answer, ranking, missing_answers: vec![] };
+    /// let (conformal_set, reasons, missing_answers) = (None, vec![], vec![]);
+    /// let mut decision = Decision { tier: Tier::Answer, reasons, ranking, conformal_set, missing_answers };
     /// assert_eq!(decision.offered().len(), 1);
     /// decision.tier = Tier::SuggestTop3;
     /// assert_eq!(decision.offered().len(), 3);
     /// decision.tier = Tier::Refer;
     /// assert!(decision.offered().is_empty());
+    /// assert_eq!(decision.top(2).len(), 2);
     /// ```
     pub fn offered(&self) -> &[ClassProbability] {
-        let count = match self.tier {
+        self.top(match self.tier {
             Tier::Answer => 1,
             Tier::SuggestTop3 => 3,
             Tier::Refer => 0,
-        };
-        &self.ranking[..count.min(self.ranking.len())]
+        })
+    }
+
+    /// The `k` most probable classes, whatever the tier; all of them where there are fewer.
+    pub fn top(&self, k: usize) -> &[ClassProbability] {
+        &self.ranking[..k.min(self.ranking.len())]
     }
 }

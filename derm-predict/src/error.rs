@@ -70,6 +70,28 @@ pub enum Error {
     /// The calibrator or the policy cannot be applied.
     #[error(transparent)]
     Calibration(#[from] derm_calibration::Error),
+    /// An image is over the limit. Nothing of it was decoded.
+    #[error("{}: {got} {unit}: expected at most {maximum}", name.display())]
+    ImageTooLarge {
+        /// The file, or the name of the bytes.
+        name: PathBuf,
+        /// `bytes` or `pixels`.
+        unit: &'static str,
+        /// How many it has.
+        got: u64,
+        /// How many are taken.
+        maximum: u64,
+    },
+    /// A weight cannot be kept in the format asked for.
+    #[error("weight `{key}` cannot be kept as {format}: {reason}")]
+    Weight {
+        /// The weight's published key.
+        key: String,
+        /// The format.
+        format: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The network gave something that is no score.
     #[error("the network's logits: {0}")]
     Logits(#[from] ValueError),

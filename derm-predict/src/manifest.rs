@@ -128,7 +128,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> 
 }
 
 /// Every file below `folder` but the manifest, by its relative path with `/` between folders, sorted.
-fn relative_files(folder: &Path) -> Result<Vec<String>, FileError> {
+pub(crate) fn relative_files(folder: &Path) -> Result<Vec<String>, FileError> {
     fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;

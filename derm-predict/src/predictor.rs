@@ -1,21 +1,22 @@
 use std::fs;
 use std::path::Path;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType};
 use derm_backbones::weights::{self, LoadOptions};
 use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, PublishedKeys};
-use derm_calibration::{CalibrationRecord, Tier};
-use derm_core::{Backbone, FileError, LabelMap, Logits, Normalization, Taps, View};
-use derm_data::{
-    Answers, FeatureSchema, Normalizer, Orientation, Resize, RgbPixels, decode_bytes, decode_file,
-};
-use ndarray::Array2;
+use derm_calibration::CalibrationRecord;
+use derm_core::{Backbone, FileError, LabelMap, Logits, Normalization, View};
+use derm_data::{Answers, FeatureSchema, Normalizer, Resize, RgbPixels, TestView};
 use serde::de::DeserializeOwned;
 
 use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, WEIGHTS, labels_file, no_labels_file};
+use crate::judge::Judge;
 use crate::manifest::{Manifest, parse};
-use crate::{BundleConfig, ClassProbability, Decision, Error};
+use crate::network::{Input, Network, for_inference};
+use crate::{BundleConfig, Decision, Error, ImageLimits, Request, Serve, WeightFormat};
+
+/// Most images that go through the network at once.
+pub(crate) const BATCH: usize = 32;
 
 /// A bundle that was verified and loaded: takes an image and answers, gives calibrated probabilities and a
 /// decision.
@@ -23,15 +24,12 @@ use crate::{BundleConfig, ClassProbability, Decision, Error};
 /// It holds no state between calls and may be shared between threads.
 #[derive(Debug)]
 pub struct Predictor<B: Backbone = AnyBackbone> {
-    model: Classifier<B>,
-    labels: LabelMap,
-    schema: Option<FeatureSchema>,
-    resize: Resize,
-    normalizer: Normalizer,
-    normalization: Normalization,
-    calibration: CalibrationRecord,
+    network: Network<B>,
+    judge: Judge,
+    task: String,
+    view: View,
+    limits: ImageLimits,
     manifest: Manifest,
-    device: Device,
 }
 
 impl Predictor<AnyBackbone> {
@@ -70,8 +68,10 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
 
         let device = device.clone().without_autodiff();
         let model = build(&config.model, &device)?;
-        let (model, _) = weights::load(model, folder.join(WEIGHTS), &LoadOptions::default())?;
-        let model = model.fold_batch_norm();
+        let (model, _) = match config.weights {
+            WeightFormat::F32 => weights::load(model, folder.join(WEIGHTS), &LoadOptions::default())?,
+            stored => weights::from_safetensors(model, &stored.read(&folder.join(WEIGHTS))?)?,
+        };
         let mismatch = |path: &Path, reason: String| Err(Error::Mismatch { path: path.to_owned(), reason });
         if labels.num_classes() != model.num_classes() {
             let (got, expected) = (labels.num_classes(), model.num_classes());
@@ -82,48 +82,64 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
             let reason = format!("encodes {width:?} answers: the network reads {:?}", model.num_answers());
             return mismatch(&folder.join(FEATURE_SCHEMA), reason);
         }
-        let fitted: Vec<&str> =
-            calibration.abstain.expected.classes.iter().map(|class| class.label.as_str()).collect();
-        if fitted != labels.names() {
-            let reason = format!("fitted on the classes {fitted:?}: expected {:?}", labels.names());
-            return mismatch(&folder.join(CALIBRATION), reason);
+        if model.text().is_some() {
+            return mismatch(
+                &folder.join(CONFIG),
+                "the network reads text, which requests do not have".to_owned(),
+            );
         }
-        let (split, expected) = (&calibration.abstain.fitted_on.split_hash, &manifest.provenance.split_hash);
-        if split != expected {
-            let reason = format!("fitted on the split {split}: the model's is {expected}");
-            return mismatch(&folder.join(CALIBRATION), reason);
-        }
-        if let Some(fitted_on) = calibration.calibrator.view()
-            && *fitted_on != config.view
-        {
+        let judge = Judge::new(labels, calibration, &manifest.provenance.split_hash, &config.view, folder)?;
+        let views = TestView::of(&config.view);
+        if views.is_empty() {
             let reason =
-                format!("the calibrator was fitted on the view `{fitted_on}`: expected `{}`", config.view);
-            return mismatch(&folder.join(CALIBRATION), reason);
-        }
-        if config.view != View::Identity {
-            let reason = format!("view `{}`: this program serves the view `identity`", config.view);
+                format!("view `{}`: expected identity, horizontal_flip, vertical_flip or flips", config.view);
             return mismatch(&folder.join(CONFIG), reason);
         }
-        Ok(Self {
-            model: model.valid(),
-            labels,
+        let network = Network {
+            model: for_inference(model),
             schema,
             resize: config.resize,
             normalizer: Normalizer::new(config.normalization)?,
             normalization: config.normalization,
-            calibration,
-            manifest,
+            views,
             device,
-        })
+            precision: FloatDType::F32,
+        };
+        let (task, view, limits) = (config.task, config.view, ImageLimits::default());
+        Ok(Self { network, judge, task, view, limits, manifest })
+    }
+
+    /// The same network computing in half precision (f16) where the device does arithmetic in it, else as it is;
+    /// [`Predictor::precision`] tells which. Norms that are not folded stay in f32. It is meant for GPUs: Burn's CPU
+    /// backend computes in f16 too, without a promise of speed. A score that overflows is [`Error::Logits`], never a
+    /// decision.
+    ///
+    /// The calibration was fitted on scores in single precision, so measure before serving: the example `quantize`
+    /// does with `--half`.
+    #[must_use]
+    pub fn in_half_precision(self) -> Self {
+        Self { network: self.network.in_half_precision(), ..self }
+    }
+
+    /// What the network computes in.
+    pub fn precision(&self) -> FloatDType {
+        self.network.precision
+    }
+
+    /// The same with other limits of what an image may be.
+    #[must_use]
+    pub fn with_limits(self, limits: ImageLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Decides on an image file.
     ///
     /// # Errors
-    /// [`Error::Data`] where the file is no readable image or an answer is not one that the questionnaire knows,
-    /// [`Error::UnexpectedAnswers`] where the model reads none.
+    /// [`Error::ImageTooLarge`] where the file is over the limits, [`Error::File`] and [`Error::Data`] where it is no
+    /// readable image, [`Error::Data`] where an answer is not one that the questionnaire knows,
+    /// [`Error::UnexpectedAnswers`] where the model reads none, [`Error::Logits`] where the scores are not finite.
     pub fn predict_file(&self, image: impl AsRef<Path>, answers: &Answers) -> Result<Decision, Error> {
-        self.predict(&decode_file(image)?, answers)
+        self.decide(&Request::file(image.as_ref(), answers))
     }
 
     /// Decides on the bytes of an image file; `name` stands for it in errors.
@@ -131,7 +147,7 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// # Errors
     /// As [`Predictor::predict_file`].
     pub fn predict_bytes(&self, bytes: &[u8], name: &str, answers: &Answers) -> Result<Decision, Error> {
-        self.predict(&decode_bytes(bytes, name)?, answers)
+        self.decide(&Request::bytes(bytes, name, answers))
     }
 
     /// Decides on pixels.
@@ -139,83 +155,138 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// # Errors
     /// As [`Predictor::predict_file`].
     pub fn predict(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Decision, Error> {
-        let logits = self.logits(pixels, answers)?;
-        let (probabilities, tiers) = self.calibration.decide(&logits)?;
-        let ranking = probabilities.ranking(0).into_iter().map(|class| ClassProbability {
-            label: self.labels.names()[class].clone(),
-            probability: probabilities.view()[[0, class]],
-        });
-        let tier = tiers.first().copied().unwrap_or(Tier::Refer);
-        Ok(Decision { tier, ranking: ranking.collect(), missing_answers: self.missing(answers) })
+        self.decide(&Request::pixels(pixels, answers))
     }
 
-    /// The network's uncalibrated scores for pixels, shape [1, C].
+    /// Decides on one request.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_file`].
+    pub fn decide(&self, request: &Request<'_>) -> Result<Decision, Error> {
+        let pixels = self.limits.pixels(request.picture)?;
+        let scores = self.logits(&pixels, request.answers)?;
+        self.judge.decide(&scores, request, self.network.missing(request.answers))
+    }
+
+    /// The uncalibrated scores of pixels, shape [1, C]: the network's logits; with the view `flips` the logarithms of
+    /// the mean probabilities.
     ///
     /// # Errors
     /// As [`Predictor::predict_file`].
     pub fn logits(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Logits, Error> {
-        let answers = match &self.schema {
-            Some(schema) => {
-                let row = schema.encode(answers)?;
-                let shape = [1, row.len()];
-                Some(Tensor::from_data(TensorData::new(row, shape), &self.device))
-            }
-            None if answers.is_empty() => None,
-            None => return Err(Error::UnexpectedAnswers { given: answers.keys().cloned().collect() }),
-        };
-        let size = self.resize.size();
-        let mut planes = vec![0.0; 3 * size * size];
-        self.normalizer.write_planes(&self.resize.apply(pixels)?, Orientation::UPRIGHT, &mut planes);
-        let image = Tensor::from_data(TensorData::new(planes, [1, 3, size, size]), &self.device);
-        let logits = self.model.forward(image, answers, &Taps::none()).logits;
-        let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
-        let values = Array2::from_shape_vec((1, self.labels.num_classes()), values);
-        Ok(Logits::new(values.unwrap_or_default())?)
+        let input = self.network.input(pixels, answers)?;
+        self.network.scores(&[input]).pop().unwrap_or_else(nothing)
     }
 
-    /// The classes.
-    pub fn labels(&self) -> &LabelMap {
-        &self.labels
+    /// The uncalibrated scores of each picture and its answers, several at once.
+    pub(crate) fn scores(&self, items: &[(&RgbPixels, &Answers)]) -> Vec<Result<Logits, Error>> {
+        let mut inputs: Vec<Input> = Vec::with_capacity(items.len());
+        let prepared: Vec<Result<(), Error>> = items
+            .iter()
+            .map(|(pixels, answers)| self.network.input(pixels, answers).map(|input| inputs.push(input)))
+            .collect();
+        let mut scores = self.network.scores(&inputs).into_iter();
+        let next = |ready: Result<(), Error>| ready.and_then(|()| scores.next().unwrap_or_else(nothing));
+        prepared.into_iter().map(next).collect()
     }
 
     /// The questionnaire, where the model reads one.
     pub fn schema(&self) -> Option<&FeatureSchema> {
-        self.schema.as_ref()
+        self.network.schema.as_ref()
+    }
+
+    /// The classes.
+    pub fn labels(&self) -> &LabelMap {
+        &self.judge.labels
+    }
+
+    /// The task's name.
+    pub fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// What the network looks at.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// The network in its inference form: batch norms are folded, so it neither trains nor saves. The trained form is
     /// what [`weights::load`] reads from the bundle's `model.safetensors`.
     pub fn model(&self) -> &Classifier<B> {
-        &self.model
+        &self.network.model
     }
 
     /// How an image is brought to the network.
     pub fn resize(&self) -> Resize {
-        self.resize
+        self.network.resize
     }
 
     /// Standardisation of the pixels.
     pub fn normalization(&self) -> Normalization {
-        self.normalization
+        self.network.normalization
     }
 
-    /// Calibrator and abstain policy.
+    /// Calibrator, abstain policy and conformal predictor.
     pub fn calibration(&self) -> &CalibrationRecord {
-        &self.calibration
+        &self.judge.calibration
     }
 
     /// Where the bundle comes from, and its files.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
+}
 
-    fn missing(&self, answers: &Answers) -> Vec<String> {
-        let missing = self.schema.as_ref().map(|schema| schema.missing(answers)).unwrap_or_default();
-        missing.into_iter().map(str::to_owned).collect()
+impl<B: Backbone + PublishedKeys> Serve for Predictor<B> {
+    fn predict_batch(&self, requests: &[Request<'_>]) -> Vec<Result<Decision, Error>> {
+        let scores = |items: &[(&RgbPixels, &Answers)]| self.scores(items);
+        let missing = |answers: &Answers| self.network.missing(answers);
+        in_batches(requests, &self.limits, &self.judge, &scores, &missing)
+    }
+
+    fn labels(&self) -> &LabelMap {
+        self.labels()
+    }
+
+    fn schema(&self) -> Option<&FeatureSchema> {
+        self.schema()
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+/// A network that gave no score for an input.
+pub(crate) fn nothing() -> Result<Logits, Error> {
+    Err(Error::Logits(derm_core::ValueError::Empty { argument: "logits" }))
+}
+
+/// Uncalibrated scores of pictures and answers.
+pub(crate) type Scorer<'a> = dyn Fn(&[(&RgbPixels, &Answers)]) -> Vec<Result<Logits, Error>> + 'a;
+
+/// Decides on requests, [`BATCH`] at a time; each has its own error.
+pub(crate) fn in_batches(
+    requests: &[Request<'_>],
+    limits: &ImageLimits,
+    judge: &Judge,
+    scorer: &Scorer<'_>,
+    missing: &dyn Fn(&Answers) -> Vec<String>,
+) -> Vec<Result<Decision, Error>> {
+    let mut decisions = Vec::with_capacity(requests.len());
+    for requests in requests.chunks(BATCH) {
+        let pictures: Vec<_> = requests.iter().map(|request| limits.pixels(request.picture)).collect();
+        let readable = requests.iter().zip(&pictures);
+        let items: Vec<(&RgbPixels, &Answers)> = readable
+            .filter_map(|(request, picture)| picture.as_ref().ok().map(|pixels| (&**pixels, request.answers)))
+            .collect();
+        let mut scores = scorer(&items).into_iter();
+        for (request, picture) in requests.iter().zip(pictures) {
+            let scores = picture.and_then(|_| scores.next().unwrap_or_else(nothing));
+            decisions
+                .push(scores.and_then(|scores| judge.decide(&scores, request, missing(request.answers))));
+        }
+    }
+    decisions
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = fs::read_to_string(path).map_err(FileError::at(path, "read"))?;
     parse(&text, path)
 }

@@ -237,6 +237,8 @@ fn a_description_of_another_network_is_refused() {
         ("\"num_classes\": 4", "\"num_classes\": 5", &["model.safetensors", "linear.weight"][..]),
         ("\"num_classes\": 4", "\"num_classes\": 1", &["num_classes"]),
         ("\"task\"", "\"tasks\"", &["config.json", "tasks"]),
+        ("\"task\"", "\"weights\": \"int8\", \"task\"", &["model.safetensors", "int8", "F32"]),
+        ("\"task\"", "\"weights\": \"int4\", \"task\"", &["config.json", "int4"]),
         ("\"size\": 16", "\"size\": 0", &["config.json", "image size"]),
     ] {
         assert!(text.contains(from), "{text}");

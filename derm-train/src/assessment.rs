@@ -1,15 +1,20 @@
-use derm_calibration::{AbstainConfig, CalibrationRecord, RiskCoverage, TemperatureConfig, TierTable};
-use derm_core::{Calibration, PredictionMetadata, Predictions, Role, SplitRole, Test, Validation};
+use derm_calibration::{
+    AbstainConfig, BetaConfig, CalibrationRecord, Calibrator, CalibratorConfig, ConformalTable,
+    DirichletConfig, FitCalibrator, PlattConfig, RiskCoverage, SelectionConfig, TemperatureConfig, TierTable,
+    select_calibrator,
+};
+use derm_core::{Calibration, PredictionMetadata, Predictions, Role, ScoreKind, SplitRole, Test, Validation};
 use derm_metrics::{Evaluation, EvaluationConfig, Suspicion, check_splits};
 use serde::Serialize;
 
 use crate::seed::{Purpose, derive};
-use crate::{AbstentionRecipe, Error, EvaluationRecipe};
+use crate::{AbstentionRecipe, ConformalRecipe, Error, EvaluationRecipe};
 
 /// All numbers about a model, from its predictions alone; another framework's predictions serve as well.
 #[derive(Debug, Clone, Serialize)]
 pub struct Assessment {
-    /// Calibrator (fitted on validation) and abstain policy (fitted on calibration, one row a lesion).
+    /// Calibrator (fitted on validation), abstain policy and conformal predictor (fitted on calibration, one row a
+    /// lesion).
     pub calibration: CalibrationRecord,
     /// Test metrics of the uncalibrated probabilities.
     pub uncalibrated: Evaluation,
@@ -17,6 +22,8 @@ pub struct Assessment {
     pub calibrated: Evaluation,
     /// Coverage and risk of each tier on the test split, one row a lesion.
     pub tiers: TierTable,
+    /// Coverage and sizes of the conformal sets on the test split, where there are sets.
+    pub sets: Option<ConformalTable>,
     /// Risk against coverage on the test split, over all rows.
     #[serde(skip)]
     pub risk_coverage: RiskCoverage,
@@ -26,7 +33,11 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    /// Fits the calibrator and the policy, and measures both on the test split.
+    /// Fits the calibrator, the policy and the conformal predictor, and measures them on the test split.
+    ///
+    /// Logits are calibrated by a temperature. Means of views or models have no logits; for them the cross-validated
+    /// likelihood of the validation rows chooses among the probabilities as they are, Platt scaling, beta and Dirichlet
+    /// calibration.
     ///
     /// # Errors
     /// [`Error::Value`] for more calibration bins than validation rows, [`Error::Predictions`] where the tables come
@@ -37,17 +48,19 @@ impl Assessment {
         calibration: &Predictions<Calibration>,
         test: &Predictions<Test>,
         abstention: &AbstentionRecipe,
+        conformal: &ConformalRecipe,
         evaluation: &EvaluationRecipe,
         seed: u64,
     ) -> Result<Self, Error> {
         check_same_model(validation, calibration)?;
         check_same_model(validation, test)?;
         evaluation.check_bins(validation.len())?;
-        let temperature =
-            TemperatureConfig { n_bins: evaluation.calibration_bins, ..TemperatureConfig::default() };
+        let calibrator = fit_calibrator(validation, evaluation, seed)?;
         let AbstentionRecipe { answer_risk, suggest_risk, delta } = *abstention;
         let abstain = AbstainConfig { answer_risk, suggest_risk, delta, ..AbstainConfig::default() };
-        let record = CalibrationRecord::fit(validation, calibration, &temperature, &abstain)?;
+        let conformal = conformal.config(derive(seed, Purpose::Conformal, 0));
+        let record = CalibrationRecord::fit_with(calibrator, validation, calibration, &abstain)?
+            .with_conformal(calibration, &conformal)?;
         let probabilities = record.calibrator.calibrate(test)?;
         let config = EvaluationConfig {
             replicates: evaluation.bootstrap_replicates,
@@ -57,6 +70,8 @@ impl Assessment {
             ..EvaluationConfig::default()
         };
         let uncalibrated = Evaluation::new(test, &test.probabilities(), &config)?;
+        let sets =
+            record.conformal().map(|sets| ConformalTable::evaluate(sets, test, config.alpha)).transpose()?;
         let mut suspicions = uncalibrated.suspicions.clone();
         suspicions.extend(check_splits([
             (SplitRole::Validation, validation.groups()),
@@ -67,11 +82,35 @@ impl Assessment {
             uncalibrated,
             calibrated: Evaluation::new(test, &probabilities, &config)?,
             tiers: record.evaluate(test, config.alpha)?,
+            sets,
             risk_coverage: RiskCoverage::top_label(&probabilities, test.targets())?,
             calibration: record,
             suspicions,
         })
     }
+}
+
+/// The calibrator that suits the scores.
+fn fit_calibrator(
+    validation: &Predictions<Validation>,
+    evaluation: &EvaluationRecipe,
+    seed: u64,
+) -> Result<Calibrator, Error> {
+    if validation.scores().kind == ScoreKind::Logits {
+        let config =
+            TemperatureConfig { n_bins: evaluation.calibration_bins, ..TemperatureConfig::default() };
+        return Ok(config.fit(validation)?.into());
+    }
+    let candidates = [
+        CalibratorConfig::Identity,
+        CalibratorConfig::Platt(PlattConfig::default()),
+        CalibratorConfig::Beta(BetaConfig::default()),
+        CalibratorConfig::Dirichlet(DirichletConfig::default()),
+    ];
+    let folds = SelectionConfig::default().folds.min(validation.num_groups());
+    let config =
+        SelectionConfig { folds, seed: derive(seed, Purpose::Folds, 0), ..SelectionConfig::default() };
+    Ok(select_calibrator(validation, &candidates, &config)?.0)
 }
 
 /// Suspicions that are told one by one; a leaking split has thousands.

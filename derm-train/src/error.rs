@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use derm_core::{FileError, LabelError, PredictionsError, SplitRole, TapError, ValueError};
+use derm_core::{FileError, LabelError, PredictionsError, SplitRole, TapError, ValueError, View};
 
 /// What can go wrong in a training run.
 #[derive(Debug, thiserror::Error)]
@@ -252,6 +252,12 @@ pub enum Error {
         bundle: Vec<String>,
         /// Classes of the dataset.
         dataset: Vec<String>,
+    },
+    /// A view that does not say how to look at a picture.
+    #[error("view `{view}`: expected identity, horizontal_flip, vertical_flip or flips")]
+    View {
+        /// The view.
+        view: View,
     },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]

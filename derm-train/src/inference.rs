@@ -1,9 +1,9 @@
 use burn::tensor::{Device, Tensor};
 use derm_backbones::Classifier;
 use derm_core::{
-    Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps,
+    Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps, View,
 };
-use derm_data::{Batch, Dataset, Loader, Record, Split};
+use derm_data::{Batch, Dataset, Loader, Record, Split, TestView};
 use ndarray::Array2;
 
 use crate::Error;
@@ -72,6 +72,34 @@ pub fn predict<R: Role, B: Backbone>(
         split_hash: split.hash(),
     };
     Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })?)
+}
+
+/// The predictions of a network on the rows of one role, as `view` shows them: those of [`predict`], or their mean
+/// probabilities where the view is an average.
+///
+/// # Errors
+/// As [`predict`], and [`Error::View`] for a view that does not say how to look at a picture.
+pub fn predict_view<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    dataset: &Dataset,
+    split: &Split,
+    loader: &Loader,
+    view: &View,
+    device: &Device,
+) -> Result<Predictions<R>, Error> {
+    let mut members = Vec::new();
+    for picture in TestView::of(view) {
+        let loader = loader.clone().with_view(picture)?;
+        members.push(predict(model, dataset, split, &loader, device)?);
+    }
+    match (members.pop(), members.is_empty()) {
+        (None, _) => Err(Error::View { view: view.clone() }),
+        (Some(alone), true) => Ok(alone),
+        (Some(last), false) => {
+            members.push(last);
+            Ok(Predictions::mean_of(&members, view.clone())?)
+        }
+    }
 }
 
 /// The labels of the records at `rows` as distributions, where any of them is one.

@@ -52,7 +52,7 @@ pub use evaluation::{
     TeacherComparison, ViewComparison, ViewResult,
 };
 pub use history::EpochLog;
-pub use inference::predict;
+pub use inference::{predict, predict_view};
 pub use label_vetting::{
     LabelDecision, LabelDecisions, LabelVetting, OutOfFold, RevisedEvaluation, VettedLabel, VettingConfig,
     join_folds,
@@ -62,7 +62,7 @@ pub use objective::{Distilled, Objective, OptimizerStep, Supervised};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use recipe::{
-    AbstentionRecipe, CheckpointsRecipe, ClassWeights, DatasetRecipe, DistillationRecipe,
+    AbstentionRecipe, CheckpointsRecipe, ClassWeights, ConformalRecipe, DatasetRecipe, DistillationRecipe,
     EarlyStoppingRecipe, EmaRecipe, EvaluationRecipe, FinalWeights, FreezeRecipe, ImageNorm, LossName,
     LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TrainingRecipe,
 };

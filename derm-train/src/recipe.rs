@@ -3,6 +3,7 @@
 mod abstention;
 pub(crate) mod check;
 mod checkpoints;
+mod conformal;
 mod dataset;
 mod distillation;
 mod early_stopping;
@@ -15,6 +16,7 @@ mod training;
 
 pub use abstention::AbstentionRecipe;
 pub use checkpoints::{CheckpointsRecipe, FinalWeights};
+pub use conformal::ConformalRecipe;
 pub use dataset::{DatasetRecipe, NearDuplicatePolicy};
 pub use distillation::DistillationRecipe;
 pub use early_stopping::EarlyStoppingRecipe;
@@ -55,6 +57,8 @@ pub struct Recipe {
     pub distillation: Option<DistillationRecipe>,
     /// When it answers and when it refers.
     pub abstention: AbstentionRecipe,
+    /// Which classes may be the true one.
+    pub conformal: ConformalRecipe,
     /// How it is measured.
     pub evaluation: EvaluationRecipe,
 }
@@ -70,6 +74,7 @@ impl Default for Recipe {
             training: TrainingRecipe::default(),
             distillation: None,
             abstention: AbstentionRecipe::default(),
+            conformal: ConformalRecipe::default(),
             evaluation: EvaluationRecipe::default(),
         }
     }
@@ -118,6 +123,7 @@ impl Recipe {
             distillation.validate(&self.training)?;
         }
         self.abstention.validate()?;
+        self.conformal.validate()?;
         self.evaluation.validate()
     }
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 use burn::tensor::Device;
 use derm_backbones::{Classifier, ParameterCount, count_parameters};
 use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
-use derm_predict::{Bundle, BundleConfig, Predictor, Provenance};
+use derm_predict::{Bundle, BundleConfig, Predictor, Provenance, WeightFormat};
 
 use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
-use crate::inference::{TASK, predict};
+use crate::inference::{TASK, predict_view};
 use crate::model_card::model_card;
 use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA};
 use crate::seed::{Purpose, derive};
@@ -115,7 +115,7 @@ pub fn run_with<A: Architecture>(
     let trained = trainer.fit(model, objective.as_ref(), &rows, &prepared.loader(SplitRole::Validation)?)?;
 
     progress.stage("predicting");
-    let predictions = RolePredictions::new(&trained.model, &prepared, device)?;
+    let predictions = RolePredictions::new(&trained.model, &prepared, &recipe.evaluation.view, device)?;
     predictions.save(&folder)?;
     progress.stage("calibrating and measuring");
     let RolePredictions { validation, calibration, test } = predictions;
@@ -124,6 +124,7 @@ pub fn run_with<A: Architecture>(
         &calibration,
         &test,
         &recipe.abstention,
+        &recipe.conformal,
         &recipe.evaluation,
         recipe.seed,
     )?;
@@ -152,7 +153,8 @@ pub fn run_with<A: Architecture>(
             model: config,
             resize: prepared.resize,
             normalization: prepared.normalization,
-            view: View::Identity,
+            view: recipe.evaluation.view.clone(),
+            weights: WeightFormat::F32,
         },
         labels: prepared.dataset.labels(),
         schema: recipe.model.use_answers.then(|| prepared.dataset.schema()),
@@ -236,13 +238,18 @@ struct RolePredictions {
 }
 
 impl RolePredictions {
-    fn new<B: Backbone>(model: &Classifier<B>, prepared: &Prepared, device: &Device) -> Result<Self, Error> {
+    fn new<B: Backbone>(
+        model: &Classifier<B>,
+        prepared: &Prepared,
+        view: &View,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let Prepared { dataset, split, .. } = prepared;
         let loader = |role| prepared.loader(role);
         Ok(Self {
-            validation: predict(model, dataset, split, &loader(SplitRole::Validation)?, device)?,
-            calibration: predict(model, dataset, split, &loader(SplitRole::Calibration)?, device)?,
-            test: predict(model, dataset, split, &loader(SplitRole::Test)?, device)?,
+            validation: predict_view(model, dataset, split, &loader(SplitRole::Validation)?, view, device)?,
+            calibration: predict_view(model, dataset, split, &loader(SplitRole::Calibration)?, view, device)?,
+            test: predict_view(model, dataset, split, &loader(SplitRole::Test)?, view, device)?,
         })
     }
 

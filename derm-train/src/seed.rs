@@ -15,6 +15,10 @@ pub(crate) enum Purpose {
     Bootstrap = 4,
     /// Initial projectors of a distillation.
     Projectors = 5,
+    /// Randomised scores and clusters of conformal prediction.
+    Conformal = 6,
+    /// Folds by which a calibrator is chosen.
+    Folds = 7,
 }
 
 /// A seed for one purpose and position, derived from the run's seed.
@@ -36,16 +40,22 @@ mod tests {
     #[test]
     fn purposes_and_positions_give_different_seeds() {
         let mut seeds = vec![];
-        for purpose in
-            [Purpose::Weights, Purpose::Data, Purpose::Step, Purpose::Bootstrap, Purpose::Projectors]
-        {
+        for purpose in [
+            Purpose::Weights,
+            Purpose::Data,
+            Purpose::Step,
+            Purpose::Bootstrap,
+            Purpose::Projectors,
+            Purpose::Conformal,
+            Purpose::Folds,
+        ] {
             for position in 0..50 {
                 seeds.push(derive(7, purpose, position));
             }
         }
         seeds.sort_unstable();
         seeds.dedup();
-        assert_eq!(seeds.len(), 200);
+        assert_eq!(seeds.len(), 350);
         assert_eq!(derive(7, Purpose::Step, 3), derive(7, Purpose::Step, 3));
         assert_ne!(derive(7, Purpose::Step, 3), derive(8, Purpose::Step, 3));
     }

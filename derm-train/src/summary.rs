@@ -9,7 +9,7 @@ use crate::Assessment;
 
 impl fmt::Display for Assessment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uncalibrated, calibrated, tiers, calibration, .. } = self;
+        let Self { uncalibrated, calibrated, tiers, sets, calibration, .. } = self;
         for warning in self.warnings() {
             writeln!(f, "warning: {warning}")?;
         }
@@ -22,8 +22,11 @@ impl fmt::Display for Assessment {
             }
             writeln!(f)?;
         }
-        if let Calibrator::Temperature(scaling) = &calibration.calibrator {
-            writeln!(f, "  temperature          {:.3}", scaling.temperature)?;
+        match &calibration.calibrator {
+            Calibrator::Temperature(scaling) => {
+                writeln!(f, "  temperature          {:.3}", scaling.temperature)?;
+            }
+            other => writeln!(f, "  calibrator           {}", other.name())?,
         }
         writeln!(f, "recall by class")?;
         for class in &calibrated.classes {
@@ -39,6 +42,13 @@ impl fmt::Display for Assessment {
                     format!("risk {}  {}", number(outcome.risk), interval(outcome.risk_interval.as_ref()));
                 write!(f, "  {risk}")?;
             }
+        }
+        if let (Some(table), Some(sets)) = (sets, calibration.conformal()) {
+            let config = sets.config();
+            let coverage = number(table.overall.coverage);
+            let (promised, score) = (1.0 - config.alpha, config.score.name());
+            write!(f, "\nconformal sets ({score}), promised coverage {promised:.3}: {coverage}")?;
+            write!(f, ", {} classes on average", number(table.overall.mean_size))?;
         }
         Ok(())
     }

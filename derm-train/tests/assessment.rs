@@ -5,7 +5,7 @@ use derm_core::{
     Calibration, LabelMap, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Test,
     Validation, View,
 };
-use derm_train::{AbstentionRecipe, Assessment, Error, EvaluationRecipe};
+use derm_train::{AbstentionRecipe, Assessment, ConformalRecipe, Error, EvaluationRecipe};
 use ndarray::Array2;
 
 const CLASSES: [&str; 4] = ["mel", "nv", "bcc", "bkl"];
@@ -48,6 +48,7 @@ fn assess(calibration: PredictionMetadata, test: PredictionMetadata) -> Result<A
         &predictions::<Calibration>(calibration),
         &predictions::<Test>(test),
         &AbstentionRecipe::default(),
+        &ConformalRecipe::default(),
         &evaluation,
         3,
     )
@@ -75,6 +76,7 @@ fn a_lesion_in_two_splits_is_told() {
         &predictions::<Calibration>(metadata()),
         &predictions_of::<Test>(metadata(), "lesion"),
         &AbstentionRecipe::default(),
+        &ConformalRecipe::default(),
         &evaluation,
         3,
     )

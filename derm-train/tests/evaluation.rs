@@ -12,8 +12,8 @@ use derm_core::{
 use derm_data::CorruptionKind;
 use derm_metrics::OperatingChoice;
 use derm_train::{
-    AbstentionRecipe, Assessment, Breakdown, Error, EvaluationRecipe, ModelEvaluation, Robustness,
-    TeacherComparison, ViewComparison,
+    AbstentionRecipe, Assessment, Breakdown, ConformalRecipe, Error, EvaluationRecipe, ModelEvaluation,
+    Robustness, TeacherComparison, ViewComparison,
 };
 use ndarray::Array2;
 
@@ -59,8 +59,15 @@ fn settings() -> EvaluationRecipe {
 fn evaluate(settings: &EvaluationRecipe) -> Result<ModelEvaluation, Error> {
     let (validation, calibration) = (predictions::<Validation>(6), predictions::<Calibration>(6));
     let test = predictions::<Test>(6);
-    let assessment =
-        Assessment::new(&validation, &calibration, &test, &AbstentionRecipe::default(), settings, 1)?;
+    let assessment = Assessment::new(
+        &validation,
+        &calibration,
+        &test,
+        &AbstentionRecipe::default(),
+        &ConformalRecipe::default(),
+        settings,
+        1,
+    )?;
     let breakdown = Breakdown::new(&validation, &calibration, &test, &assessment.calibration, settings, 1)?;
     Ok(ModelEvaluation::new("student", assessment, breakdown))
 }

@@ -112,7 +112,8 @@ fn of_predictions(
     }
     let recipe = Recipe::parse("name: predictions", "the default recipe", &options.overrides)?;
     let (abstention, settings, seed) = (&recipe.abstention, &recipe.evaluation, recipe.seed);
-    let assessment = Assessment::new(validation, calibration, test, abstention, settings, seed)?;
+    let assessment =
+        Assessment::new(validation, calibration, test, abstention, &recipe.conformal, settings, seed)?;
     let breakdown = Breakdown::new(validation, calibration, test, &assessment.calibration, settings, seed)?;
     let mut evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
     if let Some(path) = &options.teacher {

@@ -2,8 +2,10 @@
 
 pub mod answers_network;
 pub mod baselines;
+pub mod ensemble;
 pub mod evaluate;
 pub mod own_network;
+pub mod quantize;
 pub mod questionnaire_only;
 pub mod quickstart;
 pub mod robustness;

@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 
 use ndarray::{Array2, Axis};
 
+use super::ensemble::stored_logarithm;
 use super::{PredictionColumns, Predictions, ScoreKind, Scores, View};
 use crate::{PredictionsError, Role};
 
@@ -103,7 +104,7 @@ impl<R: Role> Predictions<R> {
             let count = rows.len() as f64;
             for class in 0..shape.1 {
                 let sum: f64 = rows.iter().map(|&row| probabilities.view()[[row, class]]).sum();
-                values[[line, class]] = ((sum / count).ln() as f32).max(f32::MIN);
+                values[[line, class]] = stored_logarithm(sum / count);
             }
             if let (Some(mean), Some(soft)) = (&mut soft_targets, &self.columns.soft_targets) {
                 for class in 0..shape.1 {

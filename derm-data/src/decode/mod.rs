@@ -19,7 +19,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult, Limits};
 use crate::{Error, RgbPixels};
 
 /// Largest picture that is decoded, in pixels: more is a mistake or an attack.
-const MAX_PIXELS: u64 = 1 << 27;
+pub const MAX_PIXELS: u64 = 1 << 27;
 
 /// Most bytes that a decoder may take for a picture: `MAX_PIXELS` of 16-bit RGBA.
 const MAX_BYTES: u64 = MAX_PIXELS * 8;
@@ -54,6 +54,24 @@ pub fn decode_bytes(bytes: &[u8], name: impl AsRef<Path>) -> Result<RgbPixels, E
     decode(bytes).map_err(|reason| Error::Decode { path: name.as_ref().to_owned(), reason })
 }
 
+/// Width and height of an image that is in memory, as its header says (before it is turned upright); nothing is
+/// decoded. `name` stands for it in errors.
+///
+/// ```
+/// use derm_data::{Error, image_dimensions};
+/// assert!(matches!(image_dimensions(b"no image", "upload"), Err(Error::Decode { .. })));
+/// ```
+///
+/// # Errors
+/// [`Error::Decode`] where it is empty, none of the five formats, or its header is damaged.
+pub fn image_dimensions(bytes: &[u8], name: impl AsRef<Path>) -> Result<(u32, u32), Error> {
+    let named = |reason| Error::Decode { path: name.as_ref().to_owned(), reason };
+    if bytes.is_empty() {
+        return Err(named(EMPTY.to_owned()));
+    }
+    Ok(open(bytes).map_err(named)?.decoder.dimensions())
+}
+
 /// A decoder that has read the header, and what it will find there.
 struct Opened<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
@@ -74,7 +92,7 @@ enum Profile<'a> {
 
 fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
     if bytes.is_empty() {
-        return Err("it is empty".to_owned());
+        return Err(EMPTY.to_owned());
     }
     let Opened { mut decoder, oriented, profile } = open(bytes)?;
     let (width, height) = decoder.dimensions();
@@ -150,6 +168,8 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
         other => Err(format!("it is {other:?}: expected JPEG, PNG, WebP, BMP or TIFF")),
     }
 }
+
+const EMPTY: &str = "it is empty";
 
 const ANIMATED: &str = "it is animated: expected one picture";
 

@@ -9,19 +9,23 @@ use derm_backbones::{
     AnyBackbone, BackboneConfig, BlockKind, Classifier, ClassifierConfig, HeadConfig,
     QuestionnaireEncoderConfig, ResNetConfig, Stem,
 };
-use derm_calibration::{AbstainConfig, CalibrationRecord, TemperatureConfig};
+use derm_calibration::{
+    AbstainConfig, CalibrationRecord, Calibrator, ConformalConfig, FitCalibrator, PlattConfig,
+    TemperatureConfig,
+};
 use derm_core::{
     Calibration, Interpolation, LabelMap, Normalization, PredictionColumns, PredictionMetadata, Predictions,
     Role, ScoreKind, Scores, Taps, Validation, View,
 };
 use derm_data::{Answers, FeatureSchema, Resize, ResizeRule};
-use derm_predict::{Bundle, BundleConfig, Error, Manifest, Provenance};
+use derm_predict::{Bundle, BundleConfig, Error, Manifest, Provenance, WeightFormat};
 
 pub(crate) const CLASSES: [&str; 4] = ["mel", "nv", "bcc", "bkl"];
 pub(crate) const SIZE: usize = 16;
 pub(crate) const SPLIT: &str = "0f3a";
 
 /// A PNG of 2 by 2 pixels.
+#[allow(dead_code)]
 pub(crate) const PNG: &[u8] = &[
     137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 2, 0, 0, 0, 2, 8, 2, 0, 0, 0, 253,
     212, 154, 115, 0, 0, 0, 22, 73, 68, 65, 84, 120, 156, 99, 56, 49, 173, 34, 74, 67, 142, 33, 192, 72, 99,
@@ -68,21 +72,17 @@ impl Tiny {
             resize: Resize::new(SIZE, ResizeRule::Squash, Interpolation::Bilinear).unwrap(),
             normalization: Normalization::IMAGENET,
             view: View::Identity,
+            weights: WeightFormat::F32,
         };
         let labels = LabelMap::new(CLASSES).unwrap();
-        let calibration = CalibrationRecord::fit(
-            &predictions::<Validation>(),
-            &predictions::<Calibration>(),
-            &TemperatureConfig::default(),
-            &AbstainConfig { answer_risk: 0.3, suggest_risk: 0.3, ..AbstainConfig::default() },
-        );
+        let calibration = calibration(&View::Identity, &ConformalConfig::default());
         let provenance = Provenance {
             seed: 0,
             split_hash: SPLIT.to_owned(),
             source_revision: None,
             crate_versions: BTreeMap::new(),
         };
-        Self { model: model.valid(), config, labels, schema, calibration: calibration.unwrap(), provenance }
+        Self { model: model.valid(), config, labels, schema, calibration, provenance }
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<Manifest, Error> {
@@ -109,8 +109,20 @@ impl Tiny {
     }
 }
 
-/// 120 lesions, five in six of them right.
-fn predictions<R: Role>() -> Predictions<R> {
+/// A calibration of that view: a temperature, or Platt scaling of an average.
+pub(crate) fn calibration(view: &View, conformal: &ConformalConfig) -> CalibrationRecord {
+    let (validation, calibration) = (predictions::<Validation>(view), predictions::<Calibration>(view));
+    let calibrator: Calibrator = match validation.logits() {
+        Some(_) => TemperatureConfig::default().fit(&validation).unwrap().into(),
+        None => PlattConfig::default().fit(&validation).unwrap().into(),
+    };
+    let abstain = AbstainConfig { answer_risk: 0.3, suggest_risk: 0.3, ..AbstainConfig::default() };
+    let record = CalibrationRecord::fit_with(calibrator, &validation, &calibration, &abstain).unwrap();
+    record.with_conformal(&calibration, conformal).unwrap()
+}
+
+/// 120 lesions, five in six of them right; half of them have one skin type and half another.
+fn predictions<R: Role>(view: &View) -> Predictions<R> {
     let metadata = PredictionMetadata {
         task: "diagnosis".to_owned(),
         view: View::Identity,
@@ -123,12 +135,18 @@ fn predictions<R: Role>() -> Predictions<R> {
         let said = (targets[i] + usize::from(i % 6 == 0)) % 4;
         if class == said { 3.0 } else { (class as f32 + i as f32 % 7.0) / 20.0 }
     });
+    let skin = (0..120).map(|i| if i % 2 == 0 { "II" } else { "V" }.to_owned()).collect();
     let columns = PredictionColumns {
         ids: names(),
         groups: names(),
         cases: names(),
         targets,
+        subgroups: BTreeMap::from([("skin_type".to_owned(), skin)]),
         ..PredictionColumns::default()
     };
-    Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values }).unwrap()
+    let table = Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values }).unwrap();
+    match view {
+        View::Identity => table,
+        average => Predictions::mean_of(&[table], average.clone()).unwrap(),
+    }
 }

@@ -2,13 +2,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use derm_backbones::{Classifier, ClassifierConfig, ParameterCount, count_parameters};
-use derm_core::{
-    Backbone, Calibration, PredictionColumns, Predictions, Role, ScoreKind, Scores, Test, Validation, View,
-};
-use derm_data::{Corruption, CorruptionKind, Loader, TestView};
+use derm_core::{Backbone, Calibration, Predictions, Role, Test, Validation, View};
+use derm_data::{Corruption, CorruptionKind, Loader};
 use derm_predict::Predictor;
 
-use crate::inference::predict;
+use crate::inference::{predict, predict_view};
 use crate::{
     Assessment, Breakdown, Efficiency, EfficiencyConfig, Error, ModelEvaluation, Prepared, Progress, Recipe,
     Robustness, TeacherComparison, ViewComparison,
@@ -23,7 +21,7 @@ pub struct BundleEvaluation {
     pub efficiency: Option<EfficiencyConfig>,
     /// The teacher: a bundle, or a file of its test predictions.
     pub teacher: Option<PathBuf>,
-    /// Whether the mean over flips is compared with the picture as it is.
+    /// Whether the mean over flips is compared with the picture as it is; not where the bundle's own view is an average.
     pub compare_flips: bool,
 }
 
@@ -57,24 +55,27 @@ impl BundleEvaluation {
         }
         progress.stage("predicting");
         let model = predictor.model();
-        let plain: Predictions<Test> = identity(model, &prepared, device)?;
+        let view = predictor.view();
+        let plain: Predictions<Test> = seen(model, &prepared, view, device)?;
         plain.check_split(&predictor.manifest().provenance.split_hash)?;
         let tables = Tables {
-            validation: identity(model, &prepared, device)?,
-            calibration: identity(model, &prepared, device)?,
+            validation: seen(model, &prepared, view, device)?,
+            calibration: seen(model, &prepared, view, device)?,
             test: plain.clone(),
         };
         progress.stage("calibrating and measuring");
         let Tables { validation, calibration, test } = &tables;
         let (settings, seed) = (&recipe.evaluation, recipe.seed);
-        let assessment = Assessment::new(validation, calibration, test, &recipe.abstention, settings, seed)?;
+        let (abstention, conformal) = (&recipe.abstention, &recipe.conformal);
+        let assessment =
+            Assessment::new(validation, calibration, test, abstention, conformal, settings, seed)?;
         let breakdown =
             Breakdown::new(validation, calibration, test, &assessment.calibration, settings, seed)?;
         let mut evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
 
-        if self.compare_flips {
+        if self.compare_flips && *view == View::Identity {
             progress.stage("flips");
-            let flips = flips(model, &prepared, &plain, device)?;
+            let flips = seen(model, &prepared, &View::Flips, device)?;
             let (replicates, alpha) = (settings.bootstrap_replicates, 1.0 - settings.confidence);
             let others = [("mean of four flips", &flips)];
             evaluation.views = Some(ViewComparison::new(&plain, &others, replicates, alpha, seed)?);
@@ -96,8 +97,10 @@ impl BundleEvaluation {
                 let loader = prepared.loader(Test::ROLE)?.with_corruption(corruption, seed);
                 predict_on(model, &prepared, &loader, device)
             };
+            // Corrupted pictures are seen as they are, and so are the ones they are compared with.
+            let clean = identity(model, &prepared, device)?;
             evaluation.robustness =
-                Some(Robustness::measure(&plain, &self.corruptions, settings, seed, corrupted)?);
+                Some(Robustness::measure(&clean, &self.corruptions, settings, seed, corrupted)?);
         }
         if let Some(config) = &self.efficiency {
             progress.stage("timing");
@@ -138,30 +141,14 @@ fn predict_on<R: Role, B: Backbone>(
     predict(model, &prepared.dataset, &prepared.split, loader, device)
 }
 
-/// The mean probability over a picture, its mirror images and its half turn; `plain` are the predictions of the first.
-fn flips<R: Role, B: Backbone>(
+/// The predictions of a role as a view shows the pictures.
+fn seen<R: Role, B: Backbone>(
     model: &Classifier<B>,
     prepared: &Prepared,
-    plain: &Predictions<R>,
+    view: &View,
     device: &Device,
 ) -> Result<Predictions<R>, Error> {
-    let mut sum = plain.probabilities().view().to_owned();
-    for view in [TestView::HorizontalFlip, TestView::VerticalFlip, TestView::BothFlips] {
-        let loader = prepared.loader(R::ROLE)?.with_view(view)?;
-        let table: Predictions<R> = predict_on(model, prepared, &loader, device)?;
-        sum += &table.probabilities().view();
-    }
-    let values = sum.mapv(|sum| ((sum / 4.0).ln() as f32).max(f32::MIN));
-    let columns = PredictionColumns {
-        ids: plain.ids().to_vec(),
-        groups: plain.groups().to_vec(),
-        cases: plain.cases().to_vec(),
-        targets: plain.targets().to_vec(),
-        soft_targets: plain.soft_targets().cloned(),
-        subgroups: plain.subgroups().clone(),
-    };
-    let metadata = derm_core::PredictionMetadata { view: View::Mean, ..plain.metadata().clone() };
-    Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::LogProbabilities, values })?)
+    predict_view(model, &prepared.dataset, &prepared.split, &prepared.loader(R::ROLE)?, view, device)
 }
 
 /// A teacher's predictions on the test rows: from its file, or by its bundle on the same pictures.

@@ -1,4 +1,5 @@
-use derm_core::LabelMap;
+use derm_core::{LabelMap, View};
+use derm_data::TestView;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -8,6 +9,9 @@ use crate::recipe::check::{check, open_unit};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationRecipe {
+    /// What the network looks at when it is measured and served. Default `identity`; `flips` averages over the image,
+    /// its mirror images and its half turn.
+    pub view: View,
     /// Bootstrap resamples of lesions. Default 1000.
     pub bootstrap_replicates: usize,
     /// Confidence of the intervals. Default 0.95.
@@ -30,6 +34,7 @@ pub struct EvaluationRecipe {
 impl Default for EvaluationRecipe {
     fn default() -> Self {
         Self {
+            view: View::Identity,
             bootstrap_replicates: 1000,
             confidence: 0.95,
             calibration_bins: 15,
@@ -44,6 +49,9 @@ impl Default for EvaluationRecipe {
 
 impl EvaluationRecipe {
     pub(super) fn validate(&self) -> Result<(), Error> {
+        check("evaluation.view", &self.view, "identity, horizontal_flip, vertical_flip or flips", |view| {
+            !TestView::of(view).is_empty()
+        })?;
         let replicates = self.bootstrap_replicates;
         check("evaluation.bootstrap_replicates", &replicates, "2 to 1000000", |v| {
             (2..=1_000_000).contains(v)

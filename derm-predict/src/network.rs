@@ -1,0 +1,119 @@
+use burn::module::Module;
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use derm_backbones::{Classifier, HalfPrecision};
+use derm_core::{Backbone, Logits, Normalization, Taps, mean_log_probabilities};
+use derm_data::{Answers, FeatureSchema, Normalizer, Resize, RgbPixels, Scratch, TestView};
+use ndarray::Array2;
+
+use crate::Error;
+
+/// A network with everything between a picture and its scores.
+#[derive(Debug)]
+pub(crate) struct Network<B: Backbone> {
+    pub(crate) model: Classifier<B>,
+    pub(crate) schema: Option<FeatureSchema>,
+    pub(crate) resize: Resize,
+    pub(crate) normalizer: Normalizer,
+    pub(crate) normalization: Normalization,
+    /// What the network looks at; probabilities are averaged where it is more than one.
+    pub(crate) views: Vec<TestView>,
+    pub(crate) device: Device,
+    /// What the network computes in.
+    pub(crate) precision: FloatDType,
+}
+
+/// A picture and answers as the network takes them.
+pub(crate) struct Input {
+    /// [3, S, S] for each view.
+    planes: Vec<Vec<f32>>,
+    /// `[Q]`, where the network reads answers.
+    answers: Option<Vec<f32>>,
+}
+
+impl<B: Backbone> Network<B> {
+    /// Brings a picture and answers to the network.
+    pub(crate) fn input(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Input, Error> {
+        let answers = match &self.schema {
+            Some(schema) => Some(schema.encode(answers)?),
+            None if answers.is_empty() => None,
+            None => return Err(Error::UnexpectedAnswers { given: answers.keys().cloned().collect() }),
+        };
+        let size = self.resize.size();
+        let mut scratch = Scratch::new();
+        let mut planes = Vec::with_capacity(self.views.len());
+        for view in &self.views {
+            let (resized, orientation) = view.apply(pixels, &self.resize, &mut scratch)?;
+            let mut values = vec![0.0; 3 * size * size];
+            self.normalizer.write_planes(resized, orientation, &mut values);
+            planes.push(values);
+        }
+        Ok(Input { planes, answers })
+    }
+
+    /// The scores of each input, shape [1, C] each: logits, or log-probabilities where several views are averaged.
+    pub(crate) fn scores(&self, inputs: &[Input]) -> Vec<Result<Logits, Error>> {
+        if inputs.is_empty() {
+            return Vec::new();
+        }
+        let of_view = |view| self.logits(inputs, view);
+        let views: Vec<Array2<f64>> = (0..self.views.len()).map(of_view).collect();
+        (0..inputs.len())
+            .map(|row| {
+                let row = |logits: &Array2<f64>| Logits::new(logits.select(ndarray::Axis(0), &[row]));
+                let mut views = views.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+                match (views.pop(), views.is_empty()) {
+                    (Some(alone), true) => Ok(alone),
+                    (last, _) => {
+                        views.extend(last);
+                        mean_scores(&views)
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// The logits of one view of every input, shape [B, C].
+    fn logits(&self, inputs: &[Input], view: usize) -> Array2<f64> {
+        let (count, size) = (inputs.len(), self.resize.size());
+        let images: Vec<f32> = inputs.iter().flat_map(|input| &input.planes[view]).copied().collect();
+        let images = Tensor::<4>::from_data(TensorData::new(images, [count, 3, size, size]), &self.device);
+        let answers = self.schema.as_ref().map(|schema| {
+            let rows: Vec<f32> =
+                inputs.iter().flat_map(|input| input.answers.iter().flatten()).copied().collect();
+            let rows = Tensor::<2>::from_data(TensorData::new(rows, [count, schema.width()]), &self.device);
+            rows.cast(self.precision)
+        });
+        let logits = self.model.forward(images.cast(self.precision), answers, &Taps::none()).logits;
+        let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
+        // A network gives as many values as it has classes; anything else is refused as no score.
+        Array2::from_shape_vec((count, self.model.num_classes()), values)
+            .unwrap_or_else(|_| Array2::from_elem((count, 1), f64::NAN))
+    }
+
+    /// The same network computing in half precision, where the device does arithmetic in it.
+    pub(crate) fn in_half_precision(self) -> Self {
+        let precision = HalfPrecision::F16.dtype();
+        if self.device.supports_dtype(precision) {
+            Self { model: HalfPrecision::F16.copy_of(&self.model), precision, ..self }
+        } else {
+            self
+        }
+    }
+
+    /// Questions without an answer.
+    pub(crate) fn missing(&self, answers: &Answers) -> Vec<String> {
+        let missing = self.schema.as_ref().map(|schema| schema.missing(answers)).unwrap_or_default();
+        missing.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// The scores of an average over views or models of one row: log-probabilities, as predictions files keep them.
+pub(crate) fn mean_scores(members: &[Logits]) -> Result<Logits, Error> {
+    let probabilities: Vec<_> = members.iter().map(Logits::softmax).collect();
+    Ok(Logits::new(mean_log_probabilities(&probabilities)?.mapv(f64::from))?)
+}
+
+/// The form in which a network is served.
+pub(crate) fn for_inference<B: Backbone>(model: Classifier<B>) -> Classifier<B> {
+    model.fold_batch_norm().valid()
+}
