@@ -137,13 +137,7 @@ pub fn run_with<A: Architecture>(
         recipe.seed,
     )?;
     let evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
-    let path = folder.join("metrics.json");
-    let metrics = serde_json::to_value(&evaluation)
-        .map_err(|error| FileError::new(&path, "write", io::Error::from(error)))?;
-    atomic::write_file(&path, |file| {
-        serde_json::to_writer_pretty(&mut *file, &metrics).map_err(io::Error::from)?;
-        file.write_all(b"\n")
-    })?;
+    let metrics = write_metrics(&folder, &evaluation)?;
 
     let ModelEvaluation { assessment, breakdown, .. } = evaluation;
     let bundle = Bundle {
@@ -189,6 +183,18 @@ fn describe(folder: &RunFolder, recipe: &Recipe, prepared: &Prepared) -> Result<
         prepared.dataset.schema().write(folder.join(SCHEMA))?;
     }
     Ok(())
+}
+
+/// Writes `metrics.json` and gives what it holds.
+fn write_metrics(folder: &RunFolder, evaluation: &ModelEvaluation) -> Result<serde_json::Value, Error> {
+    let path = folder.join("metrics.json");
+    let metrics = serde_json::to_value(evaluation)
+        .map_err(|error| FileError::new(&path, "write", io::Error::from(error)))?;
+    atomic::write_file(&path, |file| {
+        serde_json::to_writer_pretty(&mut *file, &metrics).map_err(io::Error::from)?;
+        file.write_all(b"\n")
+    })?;
+    Ok(metrics)
 }
 
 /// What the recipe minimises.
