@@ -102,10 +102,10 @@ mod tests {
         let shares = Tensor::<2>::random([8, 3], Distribution::Uniform(0.1, 1.0), device);
         let shares = shares.clone() / shares.sum_dim(1);
         let part = |start: usize, end: usize| Batch {
-            images: images.clone().slice([start..end]),
+            images: images.clone().narrow(0, start, end - start),
             answers: None,
             targets: if soft {
-                Targets::Soft(shares.clone().slice([start..end]))
+                Targets::Soft(shares.clone().narrow(0, start, end - start))
             } else {
                 Targets::from_indices(&classes[start..end], 3, device).unwrap()
             },

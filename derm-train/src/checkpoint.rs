@@ -191,22 +191,22 @@ impl Checkpoints {
         if !file.is_file() {
             return Err(wrong(&file, "is not there: expected the projectors of the distillation".to_owned()));
         }
-        Ok(Learner { model, projectors: Self::weights(file, projectors)? })
+        Ok(Learner { model, projectors: Self::weights(&file, projectors)? })
     }
 
     /// Reads the network, with its parameter ids.
     pub(crate) fn model<M: Module>(path: &Path, model: M) -> Result<M, Error> {
-        Self::weights(path.join(MODEL), model)
+        Self::weights(&path.join(MODEL), model)
     }
 
     /// Reads the moving average, into a network in inference mode.
     pub(crate) fn ema<M: Module>(path: &Path, model: M) -> Result<M, Error> {
-        Self::weights(path.join(EMA), model)
+        Self::weights(&path.join(EMA), model)
     }
 
-    fn weights<M: Module>(file: PathBuf, model: M) -> Result<M, Error> {
-        let record = |error: RecordError| wrong(&file, error.to_string());
-        model.try_load_record(ModuleRecord::load(&file).map_err(record)?).map_err(record)
+    fn weights<M: Module>(file: &Path, model: M) -> Result<M, Error> {
+        let record = |error: RecordError| wrong(file, error.to_string());
+        model.try_load_record(ModuleRecord::load(file).map_err(record)?).map_err(record)
     }
 
     /// Reads the optimizer's state into an optimizer that was built for the loaded network.

@@ -1,4 +1,4 @@
-//! TensorBoard's event files: protocol buffers in the framing of `TFRecord`.
+//! `TensorBoard`'s event files: protocol buffers in the framing of `TFRecord`.
 //!
 //! # Source
 //! `tensorboard/compat/proto/{event,summary}.proto`; `tensorflow/core/lib/io/record_writer.cc` for the framing:
@@ -71,7 +71,7 @@ pub(crate) struct TensorBoard {
 
 impl TensorBoard {
     /// A new file beside those of the processes before. It says that a session starts after `steps` optimizer steps,
-    /// and TensorBoard drops what a killed process wrote beyond them.
+    /// and `TensorBoard` drops what a killed process wrote beyond them.
     pub(crate) fn open(folder: &Path, steps: usize) -> Result<Self, Error> {
         let folder = folder.join("tensorboard");
         std::fs::create_dir_all(&folder).map_err(FileError::at(&folder, "create"))?;
@@ -125,7 +125,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 

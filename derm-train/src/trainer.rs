@@ -105,7 +105,7 @@ impl Trainer<'_> {
             session = self.train_epoch(session, objective, batches, &device, &plan, &checkpoints, &bar)?;
             bar.finish();
             self.end_epoch(&mut session, validation, &plan, &best)?;
-            self.save(&checkpoints, &session)?;
+            save(&checkpoints, &session)?;
             best.tidy(&session.state.best)?;
             self.write_history(&session.state.history)?;
         }
@@ -238,7 +238,7 @@ impl Trainer<'_> {
             {
                 state.seconds += clock.elapsed().as_secs_f64();
                 clock = Instant::now();
-                self.save(checkpoints, &session)?;
+                save(checkpoints, &session)?;
             }
         }
         session.state.seconds += clock.elapsed().as_secs_f64();
@@ -294,16 +294,6 @@ impl Trainer<'_> {
         ValidationMetric::measure(&Logits::new(values)?.softmax(), &targets)
     }
 
-    /// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
-    fn save<B: Backbone>(&self, checkpoints: &Checkpoints, session: &Session<B>) -> Result<(), Error> {
-        let Session { learner, ema, optimizer, state, .. } = session;
-        let Learner { model, projectors } = learner;
-        match first_not_finite(model).or_else(|| first_not_finite(projectors)) {
-            None => checkpoints.save(model, ema.as_ref().map(|ema| &ema.model), projectors, optimizer, state),
-            Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
-        }
-    }
-
     fn write_history(&self, history: &[EpochLog]) -> Result<(), Error> {
         Ok(atomic::write_file(self.folder.join("history.jsonl"), |file| {
             for log in history {
@@ -317,3 +307,13 @@ impl Trainer<'_> {
 
 /// Batches that wait on the device.
 const AHEAD: usize = 1;
+
+/// Saves a checkpoint, unless a weight is lost: a run could never get away from that one.
+fn save<B: Backbone>(checkpoints: &Checkpoints, session: &Session<B>) -> Result<(), Error> {
+    let Session { learner, ema, optimizer, state, .. } = session;
+    let Learner { model, projectors } = learner;
+    match first_not_finite(model).or_else(|| first_not_finite(projectors)) {
+        None => checkpoints.save(model, ema.as_ref().map(|ema| &ema.model), projectors, optimizer, state),
+        Some(parameter) => Err(Error::WeightNotFinite { step: state.step, parameter }),
+    }
+}

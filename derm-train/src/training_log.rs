@@ -5,7 +5,7 @@ use crate::step_log::StepLog;
 use crate::tensorboard::TensorBoard;
 use crate::{EpochLog, Error, StepEntry, TrainingRecipe};
 
-/// The logs of a training that are appended to while it goes on: `steps.jsonl` and TensorBoard's event files.
+/// The logs of a training that are appended to while it goes on: `steps.jsonl` and `TensorBoard`'s event files.
 #[derive(Debug)]
 pub(crate) struct TrainingLog {
     every: usize,

@@ -68,7 +68,7 @@ pub struct TrainingRecipe {
     pub checkpoint_steps: usize,
     /// Steps between lines of `steps.jsonl`; 0 for none. Default 10.
     pub log_steps: usize,
-    /// Whether event files for TensorBoard are written. Default false.
+    /// Whether event files for `TensorBoard` are written. Default false.
     pub tensorboard: bool,
 }
 
