@@ -20,9 +20,12 @@ pub trait Architecture {
     /// What describes the network in a bundle's `config.json`.
     type Config: Serialize + DeserializeOwned;
 
-    /// The network that the recipe asks for, with `num_classes` logits and, where there is a questionnaire,
-    /// `answers_width` encoded answers.
-    fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> Self::Config;
+    /// The network that the recipe asks for, with `num_classes` logits and, where it reads answers, their encoder.
+    fn config(
+        recipe: &ModelRecipe,
+        num_classes: usize,
+        questionnaire: Option<QuestionnaireEncoderConfig>,
+    ) -> Self::Config;
 
     /// Builds the network with fresh weights.
     ///
@@ -42,13 +45,13 @@ impl Architecture for Named {
     type Backbone = AnyBackbone;
     type Config = ClassifierConfig;
 
-    fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> ClassifierConfig {
-        let questionnaire = answers_width.map(|inputs| QuestionnaireEncoderConfig {
-            widths: recipe.answers_widths.clone(),
-            dropout: recipe.dropout,
-            ..QuestionnaireEncoderConfig::new(inputs)
-        });
-        let head = HeadConfig { dropout: recipe.dropout, questionnaire, ..HeadConfig::new(num_classes) };
+    fn config(
+        recipe: &ModelRecipe,
+        num_classes: usize,
+        questionnaire: Option<QuestionnaireEncoderConfig>,
+    ) -> ClassifierConfig {
+        let (dropout, fusion) = (recipe.dropout, recipe.fusion.clone());
+        let head = HeadConfig { dropout, questionnaire, fusion, ..HeadConfig::new(num_classes) };
         ClassifierConfig { backbone: recipe.backbone.clone(), head }
     }
 

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use derm_core::{FileError, LabelError, PredictionsError, SplitRole, TapError, ValueError, View};
 
+use crate::FailedRun;
+
 /// What can go wrong in a training run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,12 @@ pub enum Error {
         origin: String,
         /// What the parser says.
         reason: String,
+    },
+    /// A recipe file that builds on itself.
+    #[error("a file cannot build on itself: {}", chain(files))]
+    BaseCycle {
+        /// The files, each of which names the next one as its base.
+        files: Vec<PathBuf>,
     },
     /// An override on the command line that cannot be applied.
     #[error("override `{text}`: {reason}")]
@@ -259,6 +267,30 @@ pub enum Error {
         /// The view.
         view: View,
     },
+    /// A run that cannot be compared with the others of its study.
+    #[error("{} differs from the first run in its {what}: {got}, expected {expected}", folder.display())]
+    StudyTables {
+        /// The run folder.
+        folder: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// The run's.
+        got: String,
+        /// The first run's.
+        expected: String,
+    },
+    /// A study in which there is nothing to compare.
+    #[error("study {study}: no run to compare")]
+    NoRuns {
+        /// The study.
+        study: String,
+    },
+    /// Runs of a study failed. The results of the others were written, if there are any.
+    #[error("{} of the study's runs failed:\n  {}", failed.len(), lines(failed))]
+    StudyRuns {
+        /// Which, and why.
+        failed: Vec<FailedRun>,
+    },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]
     TeacherLabels {
@@ -267,4 +299,16 @@ pub enum Error {
         /// Classes of the student.
         student: Vec<String>,
     },
+}
+
+/// `a.yaml → b.yaml → a.yaml`.
+fn chain(files: &[PathBuf]) -> String {
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    files.join(" → ")
+}
+
+/// One line each.
+fn lines(failed: &[FailedRun]) -> String {
+    let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    lines.join("\n  ")
 }

@@ -34,6 +34,7 @@ mod run_report;
 mod seed;
 mod step_log;
 mod step_plan;
+mod study;
 mod summary;
 mod teacher;
 mod tensorboard;
@@ -68,6 +69,11 @@ pub use recipe::{
 };
 pub use run::{Finished, run, run_with};
 pub use step_log::StepEntry;
+pub use study::{
+    ComparisonConfig, CountedNoise, Difference, FailedRun, NamedEstimate, PlannedRun, RunResult, Study,
+    StudyResults, StudyTeacher, TeacherResult, VariantFolders, VariantResult, Verdict, compare_runs,
+    run_study,
+};
 pub use teacher::Teacher;
 pub use trainer::{Trained, Trainer};
 pub use validation_metric::ValidationMetric;

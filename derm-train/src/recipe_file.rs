@@ -1,19 +1,18 @@
-//! Reads a recipe: YAML, then `key.path=value` overrides, then a typed structure in which every unknown key is
-//! an error that names the nearest known one.
+//! Reads a recipe: YAML files, one laid over the other, then `key.path=value` overrides, then a typed structure in
+//! which every unknown key is an error that names the nearest known one.
+
+mod node;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use derm_core::FileError;
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{
-    self, DeserializeOwned, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
-};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_saphyr::options::NonFiniteFloatPolicy;
+
+pub(crate) use node::Node;
+use node::NodeError;
 
 use crate::Error;
 
@@ -21,44 +20,166 @@ use crate::Error;
 /// offered for an unknown one.
 const NEAR: f64 = 0.5;
 
-/// Reads the YAML file at `path` and sets each `key.path=value` of `overrides`; the value is YAML as well.
+/// The key by which a file names the file that it builds on.
+const BASE: &str = "base";
+
+/// What a file, or a part of one, sets.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    /// How errors name the file.
+    origin: String,
+    /// Where in the file it stands: empty, or `variants.focal.`.
+    place: String,
+    /// The folder of the file.
+    folder: PathBuf,
+    values: Node,
+}
+
+/// The files that make up one recipe: what a file builds on below it.
+#[derive(Debug, Clone)]
+pub(crate) struct Layers {
+    /// From the file itself down.
+    layers: Vec<Layer>,
+}
+
+impl Layers {
+    /// Reads the YAML file at `path` and those that it builds on.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Yaml`] for what is no YAML mapping, [`Error::Key`] for a `base` that is no name of a
+    /// file, [`Error::BaseCycle`] for a file that builds on itself.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let mut layers = Vec::new();
+        let mut seen: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let mut next = Some(path.to_owned());
+        while let Some(path) = next {
+            let text = fs::read_to_string(&path).map_err(FileError::at(&path, "read"))?;
+            let place = fs::canonicalize(&path).map_err(FileError::at(&path, "read"))?;
+            let again = seen.iter().any(|(before, _)| *before == place);
+            seen.push((place, path.clone()));
+            if again {
+                let files = seen.into_iter().map(|(_, path)| path).collect();
+                return Err(Error::BaseCycle { files });
+            }
+            let origin = path.display().to_string();
+            let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+            let mut values = mapping(&text, &origin)?;
+            next = match values.remove(BASE) {
+                None => None,
+                Some(Node::Text(base)) => Some(folder.join(base)),
+                Some(other) => return Err(base_error(&origin, &format!("expected a file, got {other}"))),
+            };
+            layers.push(Layer { origin, place: String::new(), folder, values: Node::Mapping(values) });
+        }
+        Ok(Self { layers })
+    }
+
+    /// The one layer of a text, which can have no base; `origin` names it in errors.
+    fn of_text(text: &str, origin: &str) -> Result<Self, Error> {
+        let values = mapping(text, origin)?;
+        if values.contains_key(BASE) {
+            return Err(base_error(origin, "a text has no folder in which its base could lie"));
+        }
+        let values = Node::Mapping(values);
+        let (origin, place, folder) = (origin.to_owned(), String::new(), PathBuf::new());
+        Ok(Self { layers: vec![Layer { origin, place, folder, values }] })
+    }
+
+    /// These with the part `values` of another file laid over them.
+    pub(crate) fn over(&self, origin: &str, place: &str, values: Node) -> Self {
+        let (origin, place) = (origin.to_owned(), format!("{place}."));
+        let top = Layer { origin, place, folder: PathBuf::new(), values };
+        Self { layers: std::iter::once(top).chain(self.layers.iter().cloned()).collect() }
+    }
+
+    /// The layer that sets a key: an upper one before a lower one.
+    fn setting(&self, key: &str) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.values.sets(key))
+    }
+
+    /// How errors name the file that sets a key, which is the upper one where none does.
+    pub(crate) fn origin(&self, key: &str) -> &str {
+        let layer = self.setting(key).or(self.layers.first());
+        layer.map_or("", |layer| layer.origin.as_str())
+    }
+
+    /// The folder of the file that sets a key; the current one where an override does.
+    pub(crate) fn folder(&self, key: &str) -> &Path {
+        self.setting(key).map_or(Path::new(""), |layer| layer.folder.as_path())
+    }
+
+    /// The values of all layers with each `key.path=value` of `overrides` set; the value is YAML as well.
+    ///
+    /// # Errors
+    /// [`Error::Override`] for an override that is no `key=value`.
+    pub(crate) fn values(&self, overrides: &[String]) -> Result<Node, Error> {
+        let mut root =
+            self.layers.iter().rev().fold(Node::empty(), |below, layer| below.overlaid(layer.values.clone()));
+        for text in overrides {
+            set(&mut root, text)?;
+        }
+        Ok(root)
+    }
+
+    /// [`Layers::values`] as a typed structure.
+    ///
+    /// # Errors
+    /// [`Error::Override`], and [`Error::UnknownKey`] and [`Error::Key`] for what the structure does not allow.
+    pub(crate) fn typed<T: DeserializeOwned>(&self, overrides: &[String]) -> Result<T, Error> {
+        let mut track = serde_path_to_error::Track::new();
+        let node = serde_path_to_error::Deserializer::new(self.values(overrides)?, &mut track);
+        T::deserialize(node).map_err(|error| {
+            let path = track.path().to_string();
+            let named = |key: &str| match self.setting(key).or(self.layers.first()) {
+                Some(layer) if layer.values.sets(key) => {
+                    (layer.origin.clone(), format!("{}{key}", layer.place))
+                }
+                Some(layer) => (layer.origin.clone(), key.to_owned()),
+                None => (String::new(), key.to_owned()),
+            };
+            match error {
+                NodeError::UnknownField { field, known } => {
+                    // The path ends in the unknown key itself where the tracker has seen it.
+                    let parent = path.strip_suffix(&field).unwrap_or(&path).trim_end_matches('.');
+                    let key = if parent.is_empty() { field.clone() } else { format!("{parent}.{field}") };
+                    let (origin, key) = named(&key);
+                    Error::UnknownKey { origin, key, hint: hint(&field, "keys", known) }
+                }
+                NodeError::Other(reason) => {
+                    let (origin, key) = named(&path);
+                    Error::Key { origin, key, reason }
+                }
+            }
+        })
+    }
+}
+
+/// Reads the YAML file at `path` with its bases and sets each `key.path=value` of `overrides`.
 ///
 /// # Errors
-/// [`Error::File`], [`Error::Yaml`] for what is no YAML mapping, [`Error::Override`] for an override that is no
-/// `key=value`, [`Error::UnknownKey`] and [`Error::Key`] for what the recipe does not allow.
+/// As [`Layers::read`] and [`Layers::typed`].
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T, Error> {
-    let text = fs::read_to_string(path).map_err(FileError::at(path, "read"))?;
-    parse(&text, &path.display().to_string(), overrides)
+    Layers::read(path)?.typed(overrides)
 }
 
 /// The same on a text; `origin` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, origin: &str, overrides: &[String]) -> Result<T, Error> {
+    Layers::of_text(text, origin)?.typed(overrides)
+}
+
+fn base_error(origin: &str, reason: &str) -> Error {
+    Error::Key { origin: origin.to_owned(), key: BASE.to_owned(), reason: reason.to_owned() }
+}
+
+fn mapping(text: &str, origin: &str) -> Result<BTreeMap<String, Node>, Error> {
     let not_yaml = |reason: String| Error::Yaml { origin: origin.to_owned(), reason };
-    let mut root: Node = if text.trim().is_empty() { Node::Null } else { yaml(text).map_err(not_yaml)? };
-    // A file of comments alone says nothing.
-    if matches!(root, Node::Null) {
-        root = Node::Mapping(BTreeMap::new());
+    let root: Node = if text.trim().is_empty() { Node::Null } else { yaml(text).map_err(not_yaml)? };
+    match root {
+        Node::Mapping(map) => Ok(map),
+        // A file of comments alone says nothing.
+        Node::Null => Ok(BTreeMap::new()),
+        other => Err(not_yaml(format!("expected a mapping of keys to values, got {other}"))),
     }
-    if !matches!(root, Node::Mapping(_)) {
-        return Err(not_yaml(format!("expected a mapping of keys to values, got {root}")));
-    }
-    for text in overrides {
-        set(&mut root, text)?;
-    }
-    let mut track = serde_path_to_error::Track::new();
-    let node = serde_path_to_error::Deserializer::new(root, &mut track);
-    T::deserialize(node).map_err(|error| {
-        let path = track.path().to_string();
-        match error {
-            NodeError::UnknownField { field, known } => {
-                // The path ends in the unknown key itself where the tracker has seen it.
-                let parent = path.strip_suffix(&field).unwrap_or(&path).trim_end_matches('.');
-                let key = if parent.is_empty() { field.clone() } else { format!("{parent}.{field}") };
-                Error::UnknownKey { origin: origin.to_owned(), key, hint: hint(&field, "keys", known) }
-            }
-            NodeError::Other(reason) => Error::Key { origin: origin.to_owned(), key: path, reason },
-        }
-    })
 }
 
 /// Numbers that are not finite pass here, so that they are refused under the name of their key.
@@ -101,247 +222,4 @@ fn set(root: &mut Node, text: &str) -> Result<(), Error> {
     }
     *node = value;
     Ok(())
-}
-
-/// What goes wrong between a value and a type. serde's own error types keep an unknown field only as prose.
-#[derive(Debug)]
-enum NodeError {
-    UnknownField { field: String, known: &'static [&'static str] },
-    Other(String),
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownField { field, .. } => write!(f, "unknown key `{field}`"),
-            Self::Other(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl std::error::Error for NodeError {}
-
-impl de::Error for NodeError {
-    fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self::Other(reason.to_string())
-    }
-
-    fn invalid_type(got: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let expected = expected.to_string();
-        let expected = if expected.starts_with("struct ") { "a section of keys" } else { &expected };
-        match got {
-            Unexpected::Unit => Self::Other(format!("expected {expected}, got nothing")),
-            got => Self::Other(format!("expected {expected}, got {got}")),
-        }
-    }
-
-    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self::UnknownField { field: field.to_owned(), known }
-    }
-
-    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        Self::Other(format!("unknown value `{variant}`; {}", hint(variant, "values", known)))
-    }
-}
-
-/// A value of a YAML file, which deserialises with [`NodeError`]. Unlike JSON's it keeps `.nan` and `.inf`.
-#[derive(Debug, Clone)]
-enum Node {
-    Null,
-    Bool(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Text(String),
-    List(Vec<Node>),
-    Mapping(BTreeMap<String, Node>),
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => f.write_str("nothing"),
-            Self::Bool(value) => write!(f, "`{value}`"),
-            Self::Unsigned(value) => write!(f, "`{value}`"),
-            Self::Signed(value) => write!(f, "`{value}`"),
-            Self::Float(value) => write!(f, "`{value}`"),
-            Self::Text(value) => write!(f, "{value:?}"),
-            Self::List(_) => f.write_str("a list"),
-            Self::Mapping(_) => f.write_str("a mapping"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        Node::deserialize(deserializer)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Unsigned(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(u64::try_from(value).map_or(Node::Signed(value), Node::Unsigned))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(Node::List(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        let mut values = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, Node>()? {
-            if values.contains_key(&key) {
-                return Err(de::Error::custom(format!("the key `{key}` stands twice")));
-            }
-            values.insert(key, value);
-        }
-        Ok(Node::Mapping(values))
-    }
-}
-
-impl<'de> Deserializer<'de> for Node {
-    type Error = NodeError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        match self {
-            Self::Null => visitor.visit_unit(),
-            Self::Bool(value) => visitor.visit_bool(value),
-            Self::Unsigned(value) => visitor.visit_u64(value),
-            Self::Signed(value) => visitor.visit_i64(value),
-            Self::Float(value) => visitor.visit_f64(value),
-            Self::Text(value) => visitor.visit_string(value),
-            Self::List(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter())),
-            Self::Mapping(map) => visitor.visit_map(MapDeserializer::new(map.into_iter())),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        if matches!(self, Self::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, NodeError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, NodeError> {
-        match self {
-            Self::Text(variant) => visitor.visit_enum(Variant { variant, content: Self::Null }),
-            Self::Mapping(map) if map.len() == 1 => match map.into_iter().next() {
-                Some((variant, content)) => visitor.visit_enum(Variant { variant, content }),
-                None => Err(de::Error::custom("expected a name")),
-            },
-            other => {
-                Err(de::Error::custom(format!("expected a name, or one name with its settings, got {other}")))
-            }
-        }
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl IntoDeserializer<'_, NodeError> for Node {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-struct Variant {
-    variant: String,
-    content: Node,
-}
-
-impl<'de> EnumAccess<'de> for Variant {
-    type Error = NodeError;
-    type Variant = Content;
-
-    fn variant_seed<T: de::DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Content), NodeError> {
-        let variant = seed.deserialize(self.variant.into_deserializer())?;
-        Ok((variant, Content(self.content)))
-    }
-}
-
-struct Content(Node);
-
-impl<'de> VariantAccess<'de> for Content {
-    type Error = NodeError;
-
-    fn unit_variant(self) -> Result<(), NodeError> {
-        match self.0 {
-            Node::Null => Ok(()),
-            other => Err(de::Error::custom(format!("expected no settings, got {other}"))),
-        }
-    }
-
-    fn newtype_variant_seed<T: de::DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, NodeError> {
-        seed.deserialize(self.0)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, NodeError> {
-        self.0.deserialize_any(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, NodeError> {
-        match self.0 {
-            Node::Null => Node::Mapping(BTreeMap::new()).deserialize_any(visitor),
-            settings => settings.deserialize_any(visitor),
-        }
-    }
 }

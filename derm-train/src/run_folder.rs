@@ -72,6 +72,14 @@ impl RunFolder {
         }
     }
 
+    /// Whether the folder holds a run of this recipe that came to its end: the report is what a run writes last.
+    pub(crate) fn is_finished(recipe: &Recipe) -> bool {
+        let folder = recipe.output();
+        let written =
+            ["bundle/manifest.json", "predictions/validation.csv", "predictions/test.csv", "report.html"];
+        written.iter().all(|file| folder.join(file).is_file()) && Self::check(recipe).is_ok()
+    }
+
     /// Opens the folder, or makes it, for this process alone, removes what a killed process left half-written, and
     /// writes the resolved recipe.
     pub(crate) fn begin(recipe: &Recipe, inputs: &Inputs) -> Result<Self, Error> {

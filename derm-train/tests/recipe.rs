@@ -162,6 +162,8 @@ const IMPOSSIBLE: &[(&str, &[&str])] = &[
     ("dataset.cache_mib", &["16777217"]),
     ("model.image_size", &["7", "4097"]),
     ("model.answers_widths", &["[]", "[4, 0]", "[65537]"]),
+    ("model.answer_dropout", &["-0.1", "0.5", "1", ".nan", ".inf"]),
+    ("model.fusion", &["{ gated: { width: 8 } }"]),
     ("model.dropout", &["-0.1", "1", ".nan", ".inf"]),
     ("training.epochs", &["0", "1000001"]),
     ("training.batch_size", &["0", "1", "65537"]),

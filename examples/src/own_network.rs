@@ -27,7 +27,7 @@ pub struct PlainNet {
 }
 
 /// What a bundle must hold to build it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlainNetConfig {
     /// Channels of each convolution, multiples of 8.
     pub widths: Vec<usize>,
@@ -35,8 +35,8 @@ pub struct PlainNetConfig {
     pub image_size: usize,
     /// Number of classes.
     pub num_classes: usize,
-    /// Width of the encoded answers, where the model reads them.
-    pub answers_width: Option<usize>,
+    /// The encoder of the answers, where the model reads them.
+    pub questionnaire: Option<QuestionnaireEncoderConfig>,
 }
 
 impl PlainNetConfig {
@@ -110,13 +110,17 @@ impl Architecture for PlainArchitecture {
     type Backbone = PlainNet;
     type Config = PlainNetConfig;
 
-    fn config(recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> PlainNetConfig {
-        PlainNetConfig { widths: vec![16, 32, 64], image_size: recipe.image_size, num_classes, answers_width }
+    fn config(
+        recipe: &ModelRecipe,
+        num_classes: usize,
+        questionnaire: Option<QuestionnaireEncoderConfig>,
+    ) -> PlainNetConfig {
+        PlainNetConfig { widths: vec![16, 32, 64], image_size: recipe.image_size, num_classes, questionnaire }
     }
 
     fn init(config: &PlainNetConfig, device: &Device) -> Result<Classifier<PlainNet>, derm_backbones::Error> {
-        let questionnaire = config.answers_width.map(QuestionnaireEncoderConfig::new);
-        let head = HeadConfig { questionnaire, ..HeadConfig::new(config.num_classes) };
+        let head =
+            HeadConfig { questionnaire: config.questionnaire.clone(), ..HeadConfig::new(config.num_classes) };
         head.init(config.init(device), device)
     }
 }

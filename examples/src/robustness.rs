@@ -51,7 +51,7 @@ pub fn run(folder: &Path, overrides: &[String], options: &Options, device: &Devi
 
     let mut text = study.views(&plain, options.seed)?;
     text += &study.corruptions(&plain, options)?;
-    if study.prepared.answers_width().is_some() {
+    if study.prepared.samples().answer_width() > 0 {
         text += &study.missing_answers(options.seed)?;
     }
     Ok(text)

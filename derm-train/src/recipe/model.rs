@@ -1,4 +1,4 @@
-use derm_backbones::BackboneConfig;
+use derm_backbones::{BackboneConfig, FusionConfig};
 use derm_core::{Interpolation, Normalization};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,10 @@ pub struct ModelRecipe {
     pub use_answers: bool,
     /// Widths of the questionnaire encoder's layers, where there is one. Default 64 and 32.
     pub answers_widths: Vec<usize>,
+    /// Probability that a whole answer is taken as missing in training, in [0, 1). Default 0.
+    pub answer_dropout: f64,
+    /// How image and answers become one vector. Default `concatenation`.
+    pub fusion: FusionConfig,
     /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
     pub dropout: f64,
 }
@@ -55,6 +59,8 @@ impl Default for ModelRecipe {
             interpolation: Interpolation::default(),
             use_answers: false,
             answers_widths: vec![64, 32],
+            answer_dropout: 0.0,
+            fusion: FusionConfig::default(),
             dropout: 0.0,
         }
     }
@@ -68,6 +74,14 @@ impl ModelRecipe {
         let sizes =
             !self.answers_widths.is_empty() && self.answers_widths.iter().all(|w| (1..=65536).contains(w));
         check("model.answers_widths", &widths, "one or more, each 1 to 65536", |_| sizes)?;
+        let answers = |needs_answers: bool| self.use_answers || !needs_answers;
+        let expected = "0 to below 1, above 0 only with model.use_answers";
+        check("model.answer_dropout", &self.answer_dropout, expected, |v| {
+            (0.0..1.0).contains(v) && answers(*v > 0.0)
+        })?;
+        let fusion = format!("{:?}", self.fusion);
+        let expected = "concatenation, or another one with model.use_answers";
+        check("model.fusion", &fusion, expected, |_| answers(self.fusion != FusionConfig::Concatenation))?;
         check("model.dropout", &self.dropout, "0 to below 1", |v| (0.0..1.0).contains(v))
     }
 }

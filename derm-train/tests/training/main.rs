@@ -338,17 +338,20 @@ struct Slim;
 
 impl Architecture for Slim {
     type Backbone = ResNet;
-    type Config = (usize, usize, Option<usize>);
+    type Config = (usize, usize, Option<QuestionnaireEncoderConfig>);
 
-    fn config(_recipe: &ModelRecipe, num_classes: usize, answers_width: Option<usize>) -> Self::Config {
-        (4, num_classes, answers_width)
+    fn config(
+        _recipe: &ModelRecipe,
+        num_classes: usize,
+        questionnaire: Option<QuestionnaireEncoderConfig>,
+    ) -> Self::Config {
+        (4, num_classes, questionnaire)
     }
 
     fn init(config: &Self::Config, device: &Device) -> Result<Classifier<ResNet>, derm_backbones::Error> {
-        let &(width, num_classes, answers_width) = config;
+        let (width, num_classes, questionnaire) = config.clone();
         let block = derm_backbones::BlockKind::Basic;
         let config = ResNetConfig { block, depths: vec![1], widths: vec![width], stem: Stem::Conv3x3 };
-        let questionnaire = answers_width.map(QuestionnaireEncoderConfig::new);
         HeadConfig { questionnaire, ..HeadConfig::new(num_classes) }.init(config.init(device)?, device)
     }
 }
