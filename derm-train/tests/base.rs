@@ -33,7 +33,7 @@ fn keys_are_laid_over_those_of_the_base() {
     assert_eq!((recipe.name.as_str(), recipe.seed), ("base", 3));
     let training = &recipe.training;
     assert_eq!((training.epochs, training.batch_size, training.warmup_epochs), (5, 4, 2.0));
-    assert_eq!(training.loss, LossName::Focal);
+    assert_eq!(training.loss, LossName::Focal.into());
     // A list is replaced, not continued.
     assert_eq!(recipe.model.answers_widths, [8]);
     // Overrides come last.

@@ -73,7 +73,7 @@ fn a_study_plans_its_runs_seed_by_seed() {
     assert_eq!(run.output(), output.join("distilled/seed-4"));
     assert_eq!(run.distillation.as_ref().unwrap().teacher, output.join("teacher/bundle"));
     assert_eq!(run.distillation.as_ref().unwrap().kd_weight, 0.9);
-    assert_eq!(study.runs[2].recipe.training.loss, LossName::Focal);
+    assert_eq!(study.runs[2].recipe.training.loss, LossName::Focal.into());
     assert!(study.runs[0].recipe.distillation.is_none());
     // What is no key of a study goes to every recipe.
     assert!(study.runs.iter().all(|run| run.recipe.training.epochs == 3));
