@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use derm_backbones::{AnswerColumns, QuestionnaireEncoderConfig};
 use derm_core::{Normalization, SplitRole, sha256_hex};
-use derm_data::schema::ColumnGroup;
 use derm_data::{
     Dataset, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Record, Resize,
     ResizeRule, SampleOrder, Sampler, Samples, Split, StoredPixels,
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
-use crate::{Error, ModelRecipe, Recipe};
+use crate::{Error, Recipe};
 
 /// The data of a run: read, checked, split, with pixels at the network's size.
 #[derive(Debug)]
@@ -100,20 +98,6 @@ impl Prepared {
     /// Width of the encoded questionnaire, where the network reads it.
     pub fn answers_width(&self) -> Option<usize> {
         (self.samples.answer_width() > 0).then(|| self.samples.answer_width())
-    }
-
-    /// The encoder of the answers that the recipe asks for; none where the network reads no answers.
-    pub fn questionnaire(&self, recipe: &ModelRecipe) -> Option<QuestionnaireEncoderConfig> {
-        let answers =
-            |group: ColumnGroup| AnswerColumns { columns: group.columns, optional: group.has_missing_column };
-        let inputs = self.samples.answer_width();
-        (inputs > 0).then(|| QuestionnaireEncoderConfig {
-            inputs,
-            widths: recipe.answers_widths.clone(),
-            dropout: recipe.dropout,
-            answers: self.dataset.schema().column_groups().into_iter().map(answers).collect(),
-            answer_dropout: recipe.answer_dropout,
-        })
     }
 
     /// The pixels of every record, as the cache stores them.

@@ -85,7 +85,7 @@ pub fn run_with<A: Architecture>(
     }
 
     let num_classes = prepared.dataset.labels().num_classes();
-    let config = A::config(&recipe.model, num_classes, prepared.questionnaire(&recipe.model));
+    let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
     device.seed(derive(recipe.seed, Purpose::Weights, 0));
     let model = A::init(&config, device)?;
     let parameters = count_parameters(&model);

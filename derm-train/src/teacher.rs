@@ -85,8 +85,8 @@ impl LoadedTeacher {
             reason: format!("does not name the classes of the checkpoint: {source}"),
         })?;
         let schema = recipe.model.use_answers.then(|| FeatureSchema::read(run.join(SCHEMA))).transpose()?;
-        let width = schema.as_ref().map(FeatureSchema::width);
-        let config = Named::config(&recipe.model, labels.num_classes(), width);
+        let questionnaire = schema.as_ref().and_then(|schema| recipe.model.questionnaire(schema));
+        let config = Named::config(&recipe.model, labels.num_classes(), questionnaire);
         let model = config.init_undrawn(device)?;
         let model = Checkpoints::model(checkpoint, model)?;
         Ok(Self {
@@ -350,7 +350,8 @@ evaluation: {{ calibration_bins: 5 }}
         let device = Device::default();
         let (recipe, with_answers) = prepared(true);
         let (_, images_alone) = prepared(false);
-        let config = Named::config(&recipe.model, 7, with_answers.answers_width());
+        let questionnaire = recipe.model.questionnaire(with_answers.dataset.schema());
+        let config = Named::config(&recipe.model, 7, questionnaire);
         let teacher = LoadedTeacher {
             model: config.init(&device).unwrap().valid(),
             labels: with_answers.dataset.labels().clone(),

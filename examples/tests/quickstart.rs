@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use burn::tensor::Device;
-use derm_backbones::{QuestionnaireEncoderConfig, count_parameters};
+use derm_backbones::count_parameters;
 use derm_data::{CorruptionKind, ImageSource, schema};
 use derm_metrics::{ClassSet, balanced_accuracy};
 use derm_predict::Predictor;
@@ -208,14 +208,10 @@ fn figure<'a>(html: &'a str, label: &str) -> &'a str {
 fn the_student_is_a_quarter_of_the_teacher_or_less() {
     let device = examples::device().unwrap();
     let options = Options { output: PathBuf::from("run"), seed: 0, tiny: false };
-    let width = schema::synthetic().unwrap().width();
+    let schema = schema::synthetic().unwrap();
     let size = |recipe: &Recipe| {
         recipe.validate().unwrap();
-        let questionnaire = recipe.model.use_answers.then(|| QuestionnaireEncoderConfig {
-            widths: recipe.model.answers_widths.clone(),
-            ..QuestionnaireEncoderConfig::new(width)
-        });
-        let config = Named::config(&recipe.model, 7, questionnaire);
+        let config = Named::config(&recipe.model, 7, recipe.model.questionnaire(&schema));
         count_parameters(&Named::init(&config, &device).unwrap()).trainable
     };
     let (teacher, student) = (size(&teacher(&options)), size(&student(&options)));

@@ -1,5 +1,7 @@
-use derm_backbones::{BackboneConfig, FusionConfig};
+use derm_backbones::{AnswerColumns, BackboneConfig, FusionConfig, QuestionnaireEncoderConfig};
 use derm_core::{Interpolation, Normalization};
+use derm_data::FeatureSchema;
+use derm_data::schema::ColumnGroup;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -67,6 +69,19 @@ impl Default for ModelRecipe {
 }
 
 impl ModelRecipe {
+    /// The encoder of the answers to a questionnaire; none where the network reads no answers.
+    pub fn questionnaire(&self, schema: &FeatureSchema) -> Option<QuestionnaireEncoderConfig> {
+        let answers =
+            |group: ColumnGroup| AnswerColumns { columns: group.columns, optional: group.has_missing_column };
+        self.use_answers.then(|| QuestionnaireEncoderConfig {
+            inputs: schema.width(),
+            widths: self.answers_widths.clone(),
+            dropout: self.dropout,
+            answers: schema.column_groups().into_iter().map(answers).collect(),
+            answer_dropout: self.answer_dropout,
+        })
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
         self.backbone.validate().map_err(section("model.backbone"))?;
         check("model.image_size", &self.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
