@@ -283,9 +283,9 @@ fn a_teacher_is_a_bundle_a_run_or_a_checkpoint() {
         copied(&running, &folder);
         let gone = folder.join(what);
         if gone.is_dir() {
-            fs::remove_dir_all(&gone).unwrap()
+            fs::remove_dir_all(&gone).unwrap();
         } else {
-            fs::remove_file(&gone).unwrap()
+            fs::remove_file(&gone).unwrap();
         }
         let error = refused(&fresh, &[&of(&folder), SMALL]).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{what}: {error}");
