@@ -95,6 +95,36 @@ impl Recompute {
         taps: &Taps,
         loss: impl FnOnce(ClassifierOutput) -> Tensor<1>,
     ) -> RecomputedStep {
+        self.backward_by(model, input, taps, loss, |_| ())
+    }
+
+    /// [`Recompute::backward`] with the gradients of a module that the loss reads beside the model, such as the
+    /// projectors of a distillation.
+    ///
+    /// # Panics
+    /// As [`Recompute::backward`].
+    pub fn backward_beside<B: Blocks, M: Module>(
+        &self,
+        model: &Classifier<B>,
+        beside: &M,
+        input: ClassifierInput,
+        taps: &Taps,
+        loss: impl FnOnce(ClassifierOutput) -> Tensor<1>,
+    ) -> (RecomputedStep, GradientsParams) {
+        let mut gradients = GradientsParams::new();
+        let take = |above: &mut Gradients| gradients = GradientsParams::from_module(above, beside);
+        let step = self.backward_by(model, input, taps, loss, take);
+        (step, gradients)
+    }
+
+    fn backward_by<B: Blocks>(
+        &self,
+        model: &Classifier<B>,
+        input: ClassifierInput,
+        taps: &Taps,
+        loss: impl FnOnce(ClassifierOutput) -> Tensor<1>,
+        take_beside: impl FnOnce(&mut Gradients),
+    ) -> RecomputedStep {
         let device = input.images.device();
         assert!(
             device.is_autodiff() && model.devices().iter().any(Device::is_autodiff),
@@ -108,6 +138,7 @@ impl Recompute {
         });
         let loss = loss(output);
         let mut above = loss.backward();
+        take_beside(&mut above);
         let mut accumulator = GradientsAccumulator::new();
         accumulator.accumulate(model, GradientsParams::from_module(&mut above, model));
         if let Some(tape) = tape {

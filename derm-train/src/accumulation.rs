@@ -2,13 +2,28 @@
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
+use derm_backbones::{ClassifierInput, ClassifierOutput, HalfPrecision, Recompute};
 use derm_core::Backbone;
 use derm_data::Batch;
 
 use crate::learner::Learner;
+use crate::precision::{gradients_in_f32, output_in_f32, scale_gradients};
+use crate::recomputation::RecomputedBackward;
 use crate::{Objective, OptimizerStep};
 
-/// The loss `[1]`, without a graph, and the gradients of an optimizer step over these micro-batches.
+/// How the forward and backward passes of a step are made.
+#[derive(Debug)]
+pub(crate) struct Passes<B: Backbone> {
+    /// The format of mixed precision; none for single precision.
+    pub half: Option<HalfPrecision>,
+    /// By what the loss is multiplied before the backward pass, and the gradients divided after it.
+    pub loss_scale: f64,
+    /// Keeps few activations and computes the others again.
+    pub recompute: Option<(Recompute, RecomputedBackward<B>)>,
+}
+
+/// The loss `[1]`, without a graph, and the gradients of an optimizer step over these micro-batches, both in single
+/// precision.
 ///
 /// Each micro-batch has its own forward and backward pass, so that the activations of one are in memory at a time,
 /// and its loss is scaled by its share of the whole step before that: the sum is that of one large batch, also
@@ -18,23 +33,61 @@ pub(crate) fn gradients<B: Backbone>(
     objective: &(impl Objective<B> + ?Sized),
     batches: &[Batch],
     progress: f64,
+    passes: &Passes<B>,
 ) -> (Option<Tensor<1>>, GradientsParams) {
     let targets = batches.iter().map(|batch| batch.targets.clone()).collect();
     let projectors = learner.projectors.clone();
     let (step, taps) = (OptimizerStep { progress, targets, projectors }, objective.taps());
+    let Passes { half, loss_scale, recompute } = passes;
+    // Projectors, as losses, stay in single precision.
+    let halved = half.map(|format| Learner {
+        model: format.copy_of(&learner.model),
+        projectors: learner.projectors.clone(),
+    });
+    let taught = halved.as_ref().unwrap_or(learner);
     let mut sum = None;
-    let mut gradients = GradientsAccumulator::new();
-    for batch in batches {
-        let output = learner.model.forward(batch.images.clone(), batch.answers.clone(), &taps);
-        let loss = objective.loss(output, batch, &step);
-        let value = loss.clone().without_autodiff();
-        sum = Some(match sum {
-            None => value,
-            Some(sum) => sum + value,
-        });
-        gradients.accumulate(learner, GradientsParams::from_grads(loss.backward(), learner));
+    let mut accumulated = GradientsAccumulator::new();
+    for (number, batch) in batches.iter().enumerate() {
+        let (images, answers) = (batch.images.clone(), batch.answers.clone());
+        let (images, answers) = match half.map(HalfPrecision::dtype) {
+            None => (images, answers),
+            Some(format) => (images.cast(format), answers.map(|answers| answers.cast(format))),
+        };
+        let input = ClassifierInput { images, answers, text: None };
+        let mut value = None;
+        let mut loss_of = |output: ClassifierOutput| {
+            let output = if half.is_some() { output_in_f32(output) } else { output };
+            let loss = objective.loss(output, batch, &step);
+            value = Some(loss.clone().without_autodiff());
+            if *loss_scale == 1.0 { loss } else { loss * *loss_scale }
+        };
+        let gradients = match recompute {
+            None => {
+                let loss = loss_of(taught.model.forward_input(input, &taps));
+                GradientsParams::from_grads(loss.backward(), taught)
+            }
+            Some((recompute, backward)) => {
+                // Each micro-batch draws its own masks.
+                let seed = recompute.seed.wrapping_add(number as u64);
+                let recompute = Recompute { seed, ..*recompute };
+                let Learner { model, projectors } = taught;
+                let beside = backward(recompute, model, projectors, input, &taps, &mut loss_of);
+                accumulated.accumulate(learner, beside.projectors);
+                beside.network
+            }
+        };
+        let gradients = if half.is_some() { gradients_in_f32(gradients, taught) } else { gradients };
+        accumulated.accumulate(learner, gradients);
+        sum = match (sum, value) {
+            (Some(sum), Some(value)) => Some(sum + value),
+            (sum, value) => sum.or(value),
+        };
     }
-    (sum, gradients.grads())
+    let mut gradients = accumulated.grads();
+    if *loss_scale != 1.0 {
+        scale_gradients(&mut gradients, learner, 1.0 / loss_scale);
+    }
+    (sum, gradients)
 }
 
 #[cfg(test)]
@@ -150,9 +203,10 @@ mod tests {
             let objective = Supervised { criterion: config.init(3, &device).unwrap() };
             for soft in [false, true] {
                 let (parts, whole) = batches(soft, &device);
+                let passes = Passes { half: None, loss_scale: 1.0, recompute: None };
                 let outcome = |batches: &[Batch]| {
                     let model = Learner::new(network(&device), Projectors::default());
-                    let (loss, gradients) = gradients(&model, &objective, batches, 0.5);
+                    let (loss, gradients) = gradients(&model, &objective, batches, 0.5, &passes);
                     let mut of_gradients = Gradients(&gradients, Vec::new());
                     model.visit(&mut of_gradients);
                     let of_gradients = of_gradients.1;

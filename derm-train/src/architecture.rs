@@ -7,7 +7,7 @@ use derm_core::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ModelRecipe;
+use crate::{ModelRecipe, RecomputedBackward, recomputed};
 
 /// A family of networks that a run can train and a bundle can describe.
 ///
@@ -35,6 +35,13 @@ pub trait Architecture {
         config: &Self::Config,
         device: &Device,
     ) -> Result<Classifier<Self::Backbone>, derm_backbones::Error>;
+
+    /// How activations are computed again instead of kept, for `model.gradient_checkpointing`:
+    /// [`recomputed`] for an encoder that is a chain of [`Blocks`](derm_backbones::Blocks). Default none: a recipe that
+    /// asks for it is refused.
+    fn recomputation() -> Option<RecomputedBackward<Self::Backbone>> {
+        None
+    }
 }
 
 /// The workspace's own networks, by name.
@@ -52,7 +59,7 @@ impl Architecture for Named {
     ) -> ClassifierConfig {
         let (dropout, fusion) = (recipe.dropout, recipe.fusion.clone());
         let head = HeadConfig { dropout, questionnaire, fusion, ..HeadConfig::new(num_classes) };
-        ClassifierConfig { backbone: recipe.backbone.clone(), head }
+        ClassifierConfig { backbone: recipe.backbone(), head }
     }
 
     fn init(
@@ -60,5 +67,9 @@ impl Architecture for Named {
         device: &Device,
     ) -> Result<Classifier<AnyBackbone>, derm_backbones::Error> {
         config.init(device)
+    }
+
+    fn recomputation() -> Option<RecomputedBackward<AnyBackbone>> {
+        Some(recomputed)
     }
 }

@@ -21,6 +21,7 @@ use crate::best_checkpoints::BestEpoch;
 use crate::early_stopping::EarlyStopping;
 use crate::history::EpochLog;
 use crate::learner::Learner;
+use crate::loss_scale::LossScale;
 
 const LATEST: &str = "latest";
 const PREFIX: &str = "step-";
@@ -101,6 +102,8 @@ pub(crate) struct State {
     pub best: Vec<BestEpoch>,
     /// Tensors of the optimizer's state.
     pub optimizer_tensors: usize,
+    /// The loss scale of mixed precision in f16; the first one otherwise.
+    pub loss_scale: LossScale,
 }
 
 /// The checkpoints of one training.

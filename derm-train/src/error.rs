@@ -107,6 +107,19 @@ pub enum Error {
     /// A stage that a network does not have.
     #[error(transparent)]
     Tap(#[from] TapError),
+    /// Gradients that are not finite in f16, however little the loss is scaled.
+    #[error(
+        "the gradients of step {step} (epoch {epoch}) are not finite in f16 even at a loss scale of 1; bf16 has more range"
+    )]
+    GradientNotFinite {
+        /// The optimizer step, from 0.
+        step: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
+    /// `model.gradient_checkpointing` with a network that cannot.
+    #[error("`model.gradient_checkpointing`: this network says no `Architecture::recomputation`")]
+    NoRecomputation,
     /// The loss is NaN or infinite. The checkpoints written before stay as they are.
     #[error("the loss is {value} at step {step} (epoch {epoch}); the last checkpoint is untouched")]
     NotFinite {

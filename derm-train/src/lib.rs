@@ -19,14 +19,18 @@ mod label_vetting;
 mod layer_decay;
 mod learner;
 mod learning_rate;
+mod loss_scale;
 mod model_card;
 mod objective;
 mod optimizer;
 mod phases;
+mod precision;
 mod prepared;
 mod progress;
+mod published_weights;
 mod recipe;
 mod recipe_file;
+mod recomputation;
 mod record_image;
 mod run;
 mod run_folder;
@@ -67,6 +71,7 @@ pub use recipe::{
     EarlyStoppingRecipe, EmaRecipe, EvaluationRecipe, FinalWeights, FreezeRecipe, ImageNorm, LossName,
     LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TrainingRecipe,
 };
+pub use recomputation::{RecomputedBackward, RecomputedGradients, recomputed};
 pub use run::{Finished, run, run_with};
 pub use step_log::StepEntry;
 pub use study::{

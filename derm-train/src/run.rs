@@ -12,6 +12,8 @@ use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
 use crate::inference::{TASK, predict_view};
 use crate::model_card::model_card;
+use crate::published_weights::with_weights;
+use crate::recomputation::recomputation_of;
 use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA};
 use crate::seed::{Purpose, derive};
 use crate::teacher::LoadedTeacher;
@@ -88,6 +90,8 @@ pub fn run_with<A: Architecture>(
     let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
     device.seed(derive(recipe.seed, Purpose::Weights, 0));
     let model = A::init(&config, device)?;
+    let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
+    let recompute = recomputation_of::<A>(&recipe.model)?;
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
     Trainer::check(&recipe.training, &model, &rows)?;
@@ -98,6 +102,7 @@ pub fn run_with<A: Architecture>(
         split: prepared.split.hash(),
         records: prepared.records_hash(),
         teacher: teacher.as_ref().map(|teacher| teacher.weights.clone()),
+        weights,
     };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
@@ -112,7 +117,8 @@ pub fn run_with<A: Architecture>(
         progress,
         label: &recipe.name,
     };
-    let trained = trainer.fit(model, objective.as_ref(), &rows, &prepared.loader(SplitRole::Validation)?)?;
+    let validation = prepared.loader(SplitRole::Validation)?;
+    let trained = trainer.fit_by(model, objective.as_ref(), &rows, &validation, recompute)?;
 
     progress.stage("predicting");
     let predictions = RolePredictions::new(&trained.model, &prepared, &recipe.evaluation.view, device)?;

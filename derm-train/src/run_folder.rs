@@ -28,13 +28,15 @@ pub(crate) struct Inputs {
     pub records: String,
     /// SHA-256 of the teacher's weights.
     pub teacher: Option<String>,
+    /// SHA-256 of the file of weights that the network began with.
+    pub weights: Option<String>,
 }
 
 /// The folder of one run.
 ///
 /// ```text
 /// config.yaml             the resolved recipe: every key with its value
-/// inputs.json             hashes of the split, of labels and answers, and of the teacher's weights
+/// inputs.json             hashes of the split, of labels and answers, of the teacher's and of published weights
 /// split.json              who is in which role
 /// versions.json           what each build that wrote here was made of
 /// labels.txt              the classes, in logit order
@@ -156,7 +158,7 @@ fn check_inputs(folder: &Path, now: &Inputs) -> Result<(), Error> {
         let origin = path.display().to_string();
         Error::Key { origin, key: ".".to_owned(), reason: error.to_string() }
     })?;
-    let Inputs { split, records, teacher } = &before;
+    let Inputs { split, records, teacher, weights } = &before;
     let key = if *split != now.split {
         format!("the split of the data was {split} and is {}", now.split)
     } else if *records != now.records {
@@ -168,6 +170,10 @@ fn check_inputs(folder: &Path, now: &Inputs) -> Result<(), Error> {
             digest(teacher),
             digest(&now.teacher)
         )
+    } else if *weights != now.weights {
+        let digest = |weights: &Option<String>| weights.clone().unwrap_or("none".to_owned());
+        let (before, now) = (digest(weights), digest(&now.weights));
+        format!("the SHA-256 of `model.weights` was {before} and is {now}")
     } else {
         return Ok(());
     };
@@ -208,13 +214,14 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
 
 /// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, what is
 /// logged, where the teacher lies, because its digest is compared, and where its logits are kept.
-const FREE: [&str; 8] = [
+const FREE: [&str; 9] = [
     "dataset.workers",
     "dataset.prefetch",
     "dataset.cache_mib",
     "training.checkpoint_steps",
     "training.log_steps",
     "training.tensorboard",
+    "model.weights",
     "distillation.teacher",
     "distillation.cache",
 ];
@@ -246,7 +253,8 @@ mod tests {
     }
 
     fn inputs() -> Inputs {
-        Inputs { split: "0f3a".to_owned(), records: "5c".to_owned(), teacher: Some("77".to_owned()) }
+        let (split, records) = ("0f3a".to_owned(), "5c".to_owned());
+        Inputs { split, records, teacher: Some("77".to_owned()), weights: Some("88".to_owned()) }
     }
 
     /// A folder with a checkpoint, and its recipe.
@@ -285,6 +293,7 @@ mod tests {
             (Inputs { split: "ffff".to_owned(), ..inputs() }, "split"),
             (Inputs { records: "5d".to_owned(), ..inputs() }, "labels and answers"),
             (Inputs { teacher: None, ..inputs() }, "teacher"),
+            (Inputs { weights: None, ..inputs() }, "model.weights"),
         ] {
             let error = RunFolder::begin(&recipe, &other).unwrap_err();
             assert!(matches!(error, Error::OtherRun { .. }), "{error}");

@@ -1,16 +1,17 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::Module as _;
-use burn::optim::ModuleOptimizer;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use derm_backbones::{Classifier, LayerGroups};
+use derm_backbones::{Blocks, Classifier, HalfPrecision, LayerGroups, Recompute};
 use derm_core::{Backbone, Logits, atomic};
 use derm_data::{Batch, DeviceBatches, Loader};
 use ndarray::Array2;
 
-use crate::accumulation::gradients;
+use crate::accumulation::{Passes, gradients};
 use crate::best_checkpoints::BestCheckpoints;
 use crate::checkpoint::{Checkpoints, State};
 use crate::ema::Ema;
@@ -22,11 +23,13 @@ use crate::layer_decay::LayerDecay;
 use crate::learner::Learner;
 use crate::optimizer::adamw;
 use crate::phases::{freeze, frozen_in};
+use crate::precision::all_finite;
 use crate::progress::{Bar, Progress};
+use crate::recomputation::Recomputation;
 use crate::seed::{Purpose, derive};
 use crate::step_plan::StepPlan;
 use crate::training_log::TrainingLog;
-use crate::{Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric};
+use crate::{Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric, recomputed};
 
 /// The training loop: `AdamW`, one learning rate a step, checkpoints, exact resume.
 ///
@@ -63,6 +66,7 @@ pub struct Trained<B: Backbone> {
 /// A training under way.
 struct Session<B: Backbone> {
     learner: Learner<B>,
+    recompute: Recomputation<B>,
     /// Layer groups that stand still.
     frozen: Vec<String>,
     ema: Option<Ema<B>>,
@@ -87,12 +91,40 @@ impl Trainer<'_> {
         train: &Loader,
         validation: &Loader,
     ) -> Result<Trained<B>, Error> {
+        self.fit_by(model, objective, train, validation, None)
+    }
+
+    /// [`Trainer::fit`] with activations that are computed again in segments of `blocks` blocks instead of kept. On
+    /// flex the weights are the same but for the rounding that [`Recompute`] states, and for dropout's masks.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    pub fn fit_recomputing<B: Blocks + LayerGroups>(
+        &self,
+        model: Classifier<B>,
+        objective: &(impl Objective<B> + ?Sized),
+        train: &Loader,
+        validation: &Loader,
+        blocks: NonZeroUsize,
+    ) -> Result<Trained<B>, Error> {
+        self.fit_by(model, objective, train, validation, Some((blocks, recomputed)))
+    }
+
+    pub(crate) fn fit_by<B: Backbone + LayerGroups>(
+        &self,
+        model: Classifier<B>,
+        objective: &(impl Objective<B> + ?Sized),
+        train: &Loader,
+        validation: &Loader,
+        recompute: Recomputation<B>,
+    ) -> Result<Trained<B>, Error> {
         Self::check(self.recipe, &model, train)?;
         let device = self.device.clone().autodiff();
         let plan = StepPlan::new(self.recipe, train.num_batches());
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
         let best = BestCheckpoints::new(self.folder.join("best"), self.recipe.checkpoints);
-        let mut session = self.begin(Learner::new(model, objective.projectors()), &plan, &checkpoints)?;
+        let learner = Learner::new(model, objective.projectors());
+        let mut session = self.begin(learner, recompute, &plan, &checkpoints)?;
         best.tidy(&session.state.best)?;
 
         let stopping = self.recipe.early_stopping.as_ref();
@@ -142,6 +174,7 @@ impl Trainer<'_> {
     fn begin<B: Backbone + LayerGroups>(
         &self,
         mut learner: Learner<B>,
+        recompute: Recomputation<B>,
         plan: &StepPlan,
         checkpoints: &Checkpoints,
     ) -> Result<Session<B>, Error> {
@@ -166,7 +199,7 @@ impl Trainer<'_> {
         }
         let layer_decay = LayerDecay::new(self.recipe.layer_decay, &learner.model)?;
         let log = TrainingLog::open(self.recipe, self.folder, state.step)?;
-        Ok(Session { learner, frozen: Vec::new(), ema, optimizer, layer_decay, state, log })
+        Ok(Session { learner, recompute, frozen: Vec::new(), ema, optimizer, layer_decay, state, log })
     }
 
     /// Freezes what the epoch's phase freezes.
@@ -200,17 +233,23 @@ impl Trainer<'_> {
                 break;
             }
             let step = session.state.step;
-            device.seed(derive(self.seed, Purpose::Step, step as u64));
-            let (loss, mut gradients) = gradients(&session.learner, objective, &group, plan.progress(step));
+            let seed = derive(self.seed, Purpose::Step, step as u64);
+            device.seed(seed);
+            let passes = self.passes(&session, seed);
+            let (loss, mut gradients) =
+                gradients(&session.learner, objective, &group, plan.progress(step), &passes);
             let loss = loss.map_or(f32::NAN, Tensor::into_scalar);
             if !loss.is_finite() {
                 return Err(Error::NotFinite { step, epoch: session.state.epoch + 1, value: loss });
             }
-            let clip = |norm| clip_global_norm(&mut gradients, &session.learner, norm);
-            let norm = self.recipe.clip_norm.and_then(clip);
             let rate = plan.learning_rate(self.recipe, step);
-            let rates = session.layer_decay.rates(rate);
-            session.learner = session.optimizer.step(rates, session.learner, gradients);
+            let mut norm = None;
+            if self.bears(&mut session.state, &session.learner, &gradients)? {
+                let clip = |norm| clip_global_norm(&mut gradients, &session.learner, norm);
+                norm = self.recipe.clip_norm.and_then(clip);
+                let rates = session.layer_decay.rates(rate);
+                session.learner = session.optimizer.step(rates, session.learner, gradients);
+            }
             if let Some(ema) = &mut session.ema {
                 ema.update(&session.learner.model, step + 1);
             }
@@ -243,6 +282,36 @@ impl Trainer<'_> {
         }
         session.state.seconds += clock.elapsed().as_secs_f64();
         Ok(session)
+    }
+
+    /// How the passes of the session's next step are made.
+    fn passes<B: Backbone>(&self, session: &Session<B>, seed: u64) -> Passes<B> {
+        let half = self.recipe.amp_dtype;
+        let scaled = half == Some(HalfPrecision::F16);
+        Passes {
+            half,
+            loss_scale: if scaled { session.state.loss_scale.factor } else { 1.0 },
+            recompute: session.recompute.map(|(every, backward)| (Recompute { every, seed }, backward)),
+        }
+    }
+
+    /// Whether the optimizer may take these gradients. In f16 a step whose gradients are not finite is left out, and
+    /// the loss scale follows.
+    fn bears<M: Module>(
+        &self,
+        state: &mut State,
+        model: &M,
+        gradients: &GradientsParams,
+    ) -> Result<bool, Error> {
+        if self.recipe.amp_dtype != Some(HalfPrecision::F16) {
+            return Ok(true);
+        }
+        let finite = all_finite(gradients, model);
+        state.loss_scale = state.loss_scale.after(finite);
+        if state.loss_scale.factor < 1.0 {
+            return Err(Error::GradientNotFinite { step: state.step, epoch: state.epoch + 1 });
+        }
+        Ok(finite)
     }
 
     /// Measures the epoch, keeps its weights where they are among the best, and turns to the next one.

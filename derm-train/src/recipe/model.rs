@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use derm_backbones::{AnswerColumns, BackboneConfig, FusionConfig, QuestionnaireEncoderConfig};
 use derm_core::{Interpolation, Normalization};
 use derm_data::FeatureSchema;
@@ -13,6 +15,15 @@ use crate::recipe::check::{check, section};
 pub struct ModelRecipe {
     /// The image encoder. Default `resnet18`.
     pub backbone: BackboneConfig,
+    /// A file of published weights (safetensors or PyTorch) that the network begins with; heads that do not fit are
+    /// drawn. Absent for fresh weights.
+    pub weights: Option<PathBuf>,
+    /// Rate of stochastic depth, in [0, 1); absent for the architecture's own.
+    pub stochastic_depth: Option<f64>,
+    /// Whether activations of the encoder are computed again in the backward pass instead of kept. Default false.
+    pub gradient_checkpointing: bool,
+    /// Blocks that are computed again together. Default 1.
+    pub gradient_checkpointing_blocks: usize,
     /// Side of the square image in pixels. Default 224.
     pub image_size: usize,
     /// Standardisation of the pixels. Default `imagenet`.
@@ -56,6 +67,10 @@ impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
             backbone: BackboneConfig::Resnet18,
+            weights: None,
+            stochastic_depth: None,
+            gradient_checkpointing: false,
+            gradient_checkpointing_blocks: 1,
             image_size: 224,
             image_norm: ImageNorm::default(),
             interpolation: Interpolation::default(),
@@ -82,8 +97,22 @@ impl ModelRecipe {
         })
     }
 
+    /// The image encoder, with the stochastic depth that the recipe asks for.
+    pub fn backbone(&self) -> BackboneConfig {
+        // Validated recipes name a rate only where there is one.
+        let with_rate = self.stochastic_depth.and_then(|rate| self.backbone.with_stochastic_depth(rate).ok());
+        with_rate.unwrap_or_else(|| self.backbone.clone())
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
-        self.backbone.validate().map_err(section("model.backbone"))?;
+        match self.stochastic_depth {
+            None => self.backbone.validate().map_err(section("model.backbone"))?,
+            Some(rate) => {
+                self.backbone.with_stochastic_depth(rate).map_err(section("model.stochastic_depth"))?;
+            }
+        }
+        let blocks = self.gradient_checkpointing_blocks;
+        check("model.gradient_checkpointing_blocks", &blocks, "1 or more", |v| *v >= 1)?;
         check("model.image_size", &self.image_size, "8 to 4096", |v| (8..=4096).contains(v))?;
         let widths = format!("{:?}", self.answers_widths);
         let sizes =

@@ -1,3 +1,4 @@
+use derm_backbones::HalfPrecision;
 use derm_data::{Augmentation, BatchMix, SampleOrder};
 use derm_losses::Gamma;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct TrainingRecipe {
     pub adam_epsilon: f64,
     /// The gradient's global L2 norm is cut to this; absent for no cut.
     pub clip_norm: Option<f64>,
+    /// Mixed precision: the format of forward and backward pass, `bf16` or `f16`; weights, optimizer, losses and norms
+    /// stay in f32. Absent for f32 throughout.
+    pub amp_dtype: Option<HalfPrecision>,
     /// Layer-wise decay of the learning rate, in (0, 1]: each layer group has this times the rate of the one above it.
     /// Default 1.
     pub layer_decay: f64,
@@ -84,6 +88,7 @@ impl Default for TrainingRecipe {
             weight_decay: 0.01,
             adam_epsilon: 1e-8,
             clip_norm: None,
+            amp_dtype: None,
             layer_decay: 1.0,
             phases: Vec::new(),
             loss: LossRecipe::default(),
