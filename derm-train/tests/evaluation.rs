@@ -285,7 +285,9 @@ fn tables_that_nothing_can_be_measured_on() {
     let test = Predictions::<Test>::new(metadata, columns, scores).unwrap();
     let settings = EvaluationRecipe { calibration_bins: 3, ..settings() };
     let policy = AbstentionRecipe::default();
-    let assessment = Assessment::new(&validation, &calibration, &test, &policy, &settings, 1).unwrap();
+    let assessment =
+        Assessment::new(&validation, &calibration, &test, &policy, &ConformalRecipe::default(), &settings, 1)
+            .unwrap();
     let record = &assessment.calibration;
     let error = Breakdown::new(&validation, &calibration, &test, record, &settings, 1).unwrap_err();
     assert!(matches!(error, Error::Value { key: "number of classes", .. }), "{error}");
@@ -302,7 +304,16 @@ fn tables_that_nothing_can_be_measured_on() {
     let single = predictions::<Test>(6).select(&[0, 1, 2]).unwrap();
     let (validation, calibration) = (predictions::<Validation>(6), predictions::<Calibration>(6));
     let settings = EvaluationRecipe { bootstrap_replicates: 10, calibration_bins: 5, ..settings };
-    let assessment = Assessment::new(&validation, &calibration, &single, &policy, &settings, 1).unwrap();
+    let assessment = Assessment::new(
+        &validation,
+        &calibration,
+        &single,
+        &policy,
+        &ConformalRecipe::default(),
+        &settings,
+        1,
+    )
+    .unwrap();
     let record = &assessment.calibration;
     let breakdown = Breakdown::new(&validation, &calibration, &single, record, &settings, 1).unwrap();
     assert!(breakdown.subgroups[0].table.rows.iter().all(|row| row.metrics.is_none()));
