@@ -23,10 +23,10 @@ struct Arguments {
     #[arg(long = "answer", value_name = "NAME=VALUE", value_parser = answer, conflicts_with = "jsonl")]
     answers: Vec<(String, String)>,
     /// Most probable classes to show beside what is offered
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, conflicts_with_all = ["json", "jsonl"])]
     top_k: usize,
-    /// Print one JSON object a line
-    #[arg(long)]
+    /// Print one JSON object a line, with every class
+    #[arg(long, conflicts_with = "jsonl")]
     json: bool,
     /// Read requests from the standard input, one JSON object a line, and answer in the same order
     #[arg(long, conflicts_with = "images")]

@@ -48,7 +48,8 @@ pub fn interval_plot(
         let interval = mark.interval.map(|interval| [interval.low, interval.high]);
         mark.value.into_iter().chain(interval.into_iter().flatten()).collect::<Vec<f64>>()
     };
-    let mut svg = Svg::new(480.0, height + 54.0);
+    // The last number of the axis stands half beyond it.
+    let mut svg = Svg::new(490.0, height + 54.0);
     let x = span(marks.iter().flat_map(ends).chain(reference));
     let frame = Frame { left, top: 10.0, width: 466.0 - left, height, x, y: (0.0, 1.0) };
     frame.axes(&mut svg, axis, "", (5, 0));
