@@ -198,6 +198,8 @@ mod tests {
         let device = Device::default().autodiff();
         // ε well above the rounding of the gradients, which AdamW would blow up to a whole step where they are 0.
         let recipe = TrainingRecipe { adam_epsilon: 1e-2, ..TrainingRecipe::default() };
+        // Drawn once: other tests of this process draw from the same generator.
+        let start = network(&device);
         for text in LOSSES {
             let config: ClassificationLossConfig = serde_json::from_str(text).unwrap();
             let objective = Supervised { criterion: config.init(3, &device).unwrap() };
@@ -205,7 +207,7 @@ mod tests {
                 let (parts, whole) = batches(soft, &device);
                 let passes = Passes { half: None, loss_scale: 1.0, recompute: None };
                 let outcome = |batches: &[Batch]| {
-                    let model = Learner::new(network(&device), Projectors::default());
+                    let model = Learner::new(start.clone(), Projectors::default());
                     let (loss, gradients) = gradients(&model, &objective, batches, 0.5, &passes);
                     let mut of_gradients = Gradients(&gradients, Vec::new());
                     model.visit(&mut of_gradients);
