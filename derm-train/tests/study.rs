@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use burn::tensor::Device;
@@ -43,6 +44,13 @@ variants:
   distilled: { distillation: { kd_weight: 0.9 } }
   focal: { seeds: [7], training: { loss: focal } }
 ";
+
+/// flex has one generator in the whole process: trainings run one after the other.
+static DEVICE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder with a study and its recipes.
 fn folder(study: &str) -> tempfile::TempDir {
@@ -133,6 +141,7 @@ fn times(study: &Study) -> BTreeMap<PathBuf, SystemTime> {
 
 #[test]
 fn a_study_runs_and_goes_on() {
+    let _alone = alone();
     let place = folder(STUDY);
     let study = read(&place, &[]).unwrap();
     let device = Device::default();
@@ -174,6 +183,7 @@ fn a_study_runs_and_goes_on() {
 
 #[test]
 fn a_failed_run_is_named_and_the_others_go_on() {
+    let _alone = alone();
     let text = STUDY.replace("{ distillation: { kd_weight: 0.9 } }", "{ training: { batch_size: 4096 } }");
     let place = folder(&text.replace("teacher: recipes/teacher.yaml\n", ""));
     let study = read(&place, &[]).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
 use derm_core::{ScoreKind, View};
@@ -10,6 +11,13 @@ use derm_train::{Assessment, Finished, Progress, Recipe, run};
 
 /// One image alone and the same image in a batch go through matrix products of other shapes.
 const BATCH_NOISE: f64 = 1e-4;
+
+/// flex has one generator in the whole process: trainings run one after the other.
+static DEVICE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn finished(output: &Path, overrides: &[&str]) -> Finished {
     let text = "
@@ -31,6 +39,7 @@ evaluation: { bootstrap_replicates: 20, calibration_bins: 5, report_images: 1 }
 
 #[test]
 fn a_run_with_flips_is_calibrated_on_them_and_its_bundle_serves_them() {
+    let _alone = alone();
     let place = tempfile::tempdir().unwrap();
     let score = "conformal.score={ name: raps, randomization: per_row, lambda: 0.01, k_reg: 2 }";
     let overrides = ["evaluation.view=flips", "conformal.alpha=0.2", score];
@@ -77,6 +86,7 @@ fn a_run_with_flips_is_calibrated_on_them_and_its_bundle_serves_them() {
 
 #[test]
 fn the_view_changes_no_weight() {
+    let _alone = alone();
     let place = tempfile::tempdir().unwrap();
     let weights = |run: &Finished| run.predictor.manifest().files["model.safetensors"].clone();
     let plain = finished(place.path(), &[]);
