@@ -42,19 +42,24 @@ pub(crate) fn html(items: &[GalleryItem]) -> Result<String, Error> {
             escape(&item.truth),
             if right { "✓ most probable" } else { "✗ not the most probable" },
         );
-        for (label, probability) in &item.ranking {
-            let _ = write!(
-                html,
-                "<li><span>{}</span><span class=\"num\">{probability:.3}</span><span class=\"meter\"><span \
-                 style=\"width:{:.1}%\"></span></span></li>",
-                escape(label),
-                100.0 * probability.clamp(0.0, 1.0),
-            );
-        }
+        write_ranking(&mut html, &item.ranking);
         html.push_str("</ol></div></div>\n");
     }
     html.push_str("</div>\n");
     Ok(html)
+}
+
+/// Classes with their probabilities as numbers and bars, one list item each.
+pub(crate) fn write_ranking(html: &mut String, ranking: &[(String, f64)]) {
+    for (label, probability) in ranking {
+        let _ = write!(
+            html,
+            "<li><span>{}</span><span class=\"num\">{probability:.3}</span><span class=\"meter\"><span \
+             style=\"width:{:.1}%\"></span></span></li>",
+            escape(label),
+            100.0 * probability.clamp(0.0, 1.0),
+        );
+    }
 }
 
 /// An image as it may stand in the page: its bytes in base64.

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use crate::Error;
 use crate::escape::escape;
-use crate::gallery::image_source;
+use crate::gallery::{image_source, write_ranking};
 
 /// An image whose label is likely wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,15 +41,7 @@ pub(crate) fn html(items: &[SuspectItem]) -> Result<String, Error> {
             escape(&item.suggested),
             item.quality,
         );
-        for (label, probability) in &item.ranking {
-            let _ = write!(
-                html,
-                "<li><span>{}</span><span class=\"num\">{probability:.3}</span><span class=\"meter\"><span \
-                 style=\"width:{:.1}%\"></span></span></li>",
-                escape(label),
-                100.0 * probability.clamp(0.0, 1.0),
-            );
-        }
+        write_ranking(&mut html, &item.ranking);
         html.push_str("</ol></div></div>\n");
     }
     html.push_str("</div>\n");
