@@ -1,5 +1,5 @@
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// A floating-point format of 16 bits.
@@ -21,6 +21,11 @@ impl HalfPrecision {
         }
     }
 
+    /// Whether a device computes in it; ndarray has neither format.
+    pub fn is_supported(self, device: &Device) -> bool {
+        device.supports_dtype(self.dtype())
+    }
+
     /// The network with its weights in this format, for the forward and backward pass of mixed precision. The weights
     /// of norms ([`BatchNorm2d`](crate::BatchNorm2d), Burn's `LayerNorm`, `ConvNeXt` V2's response norm) stay as they
     /// are: these layers compute in single precision and give back what they were given, where a network of one's own
@@ -29,6 +34,9 @@ impl HalfPrecision {
     /// A copy begins a graph of its own. Its parameters keep their ids, so that `GradientsParams::from_grads` gives
     /// gradients by which an optimizer steps the weights in f32, once they are cast. What is frozen stays frozen, and
     /// running statistics are those of the original: a forward pass of the copy moves them.
+    ///
+    /// # Panics
+    /// On a device without the format ([`HalfPrecision::is_supported`]).
     ///
     /// # Source
     /// Micikevicius et al. 2018, "Mixed precision training": f32 master weights; norms in f32 as in torch's `autocast`.

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use derm_backbones::HalfPrecision;
 use derm_core::{FileError, LabelError, PredictionsError, SplitRole, TapError, ValueError, View};
 
 use crate::FailedRun;
@@ -116,6 +117,14 @@ pub enum Error {
         step: usize,
         /// The epoch, from 1.
         epoch: usize,
+    },
+    /// A format of mixed precision that the device has not.
+    #[error("`training.amp_dtype` is {format:?}, which {device} does not compute in")]
+    Precision {
+        /// The format.
+        format: HalfPrecision,
+        /// The device.
+        device: String,
     },
     /// `model.gradient_checkpointing` with a network that cannot.
     #[error("`model.gradient_checkpointing`: this network says no `Architecture::recomputation`")]

@@ -94,7 +94,7 @@ pub fn run_with<A: Architecture>(
     let recompute = recomputation_of::<A>(&recipe.model)?;
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
-    Trainer::check(&recipe.training, &model, &rows)?;
+    Trainer::check(&recipe.training, &model, &rows, device)?;
     let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
 
     // Everything that can be refused is refused before this; from here on there is a folder.

@@ -82,7 +82,7 @@ impl Trainer<'_> {
     /// `train` drops its last partial batch or not as it was configured; `validation` must be sequential.
     ///
     /// # Errors
-    /// [`Error::NoBatch`], [`Error::AllFrozen`], [`Error::NotFinite`], [`Error::WeightNotFinite`],
+    /// [`Error::Precision`], [`Error::NoBatch`], [`Error::AllFrozen`], [`Error::NotFinite`], [`Error::WeightNotFinite`],
     /// [`Error::Checkpoint`], [`Error::NoBestEpoch`], and what reading data and writing files gives.
     pub fn fit<B: Backbone + LayerGroups>(
         &self,
@@ -118,7 +118,7 @@ impl Trainer<'_> {
         validation: &Loader,
         recompute: Recomputation<B>,
     ) -> Result<Trained<B>, Error> {
-        Self::check(self.recipe, &model, train)?;
+        Self::check(self.recipe, &model, train, self.device)?;
         let device = self.device.clone().autodiff();
         let plan = StepPlan::new(self.recipe, train.num_batches());
         let checkpoints = Checkpoints::new(self.folder.join("checkpoints"));
@@ -153,12 +153,16 @@ impl Trainer<'_> {
         Ok(Trained { model, history: session.state.history })
     }
 
-    /// Whether this network can be trained on these rows by this recipe.
+    /// Whether this network can be trained on these rows and this device by this recipe.
     pub(crate) fn check<B: Backbone + LayerGroups>(
         recipe: &TrainingRecipe,
         model: &Classifier<B>,
         train: &Loader,
+        device: &Device,
     ) -> Result<(), Error> {
+        if let Some(format) = recipe.amp_dtype.filter(|format| !format.is_supported(device)) {
+            return Err(Error::Precision { format, device: format!("{device:?}") });
+        }
         if train.num_batches() == 0 {
             return Err(Error::NoBatch { rows: train.sampler().len(), batch_size: recipe.batch_size });
         }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use derm_backbones::ClassifierOutput;
 use derm_core::Backbone;
 use derm_data::Batch;
@@ -183,4 +183,16 @@ fn a_training_begins_with_the_weights_of_a_file() {
         run(&recipe(&place.path().join("third"), &[&missing]), &device(), Progress::Silent).unwrap_err();
     assert!(error.to_string().contains("missing.safetensors"), "{error}");
     assert!(!place.path().join("third").exists());
+}
+
+#[test]
+#[expect(deprecated, reason = "the one processor backend without the formats")]
+fn a_device_without_the_format_is_told_before_anything_is_written() {
+    let place = tempfile::tempdir().unwrap();
+    for format in ["bf16", "f16"] {
+        let recipe = recipe(&place.path().join(format), &[&format!("training.amp_dtype={format}")]);
+        let error = run(&recipe, &Device::ndarray(), Progress::Silent).unwrap_err();
+        assert!(matches!(error, Error::Precision { .. }), "{error}");
+        assert!(!place.path().join(format).exists());
+    }
 }
