@@ -3,9 +3,13 @@ use derm_metrics::Interval;
 /// What stands where a number is undefined.
 pub(crate) const UNDEFINED: &str = "undefined";
 
-/// A fraction or score with three digits.
+/// A fraction or score with three digits; what rounds to nothing has no sign.
 pub(crate) fn number(value: f64) -> String {
-    if value.is_finite() { format!("{value:.3}") } else { value.to_string() }
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let text = format!("{value:.3}");
+    if text == "-0.000" { text[1..].to_owned() } else { text }
 }
 
 pub(crate) fn optional(value: Option<f64>) -> String {
@@ -33,5 +37,16 @@ pub(crate) fn with_interval(value: Option<f64>, interval: Option<Interval>) -> S
     match (value, interval) {
         (Some(value), Some(of)) => format!("{} ({} to {})", number(value), number(of.low), number(of.high)),
         (value, _) => optional(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign() {
+        let texts = [-0.0004, -0.0, 0.0004, -0.0006].map(number);
+        assert_eq!(texts, ["0.000", "0.000", "0.000", "-0.001"]);
     }
 }

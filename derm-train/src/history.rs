@@ -24,6 +24,12 @@ pub struct EpochLog {
     pub train_seconds: f64,
     /// Seconds of validation.
     pub validation_seconds: f64,
+    /// Largest resident memory of the process so far, in bytes, where the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// Memory that the device's pool has taken so far, in bytes; absent on a processor, whose memory is the process's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_memory_bytes: Option<u64>,
 }
 
 impl EpochLog {

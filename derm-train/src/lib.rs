@@ -23,6 +23,7 @@ mod loss_scale;
 mod model_card;
 mod objective;
 mod optimizer;
+mod peak_memory;
 mod phases;
 mod precision;
 mod prepared;

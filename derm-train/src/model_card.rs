@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use derm_backbones::ParameterCount;
-use derm_calibration::{AbstainPolicy, SuggestScore};
+use derm_calibration::{AbstainPolicy, ConformalTable, SuggestScore};
 use derm_report::policy_notes;
 
 use crate::{Assessment, Prepared, Recipe};
@@ -39,8 +39,8 @@ pub(crate) fn model_card(
     let answers = if recipe.model.use_answers { " and the questionnaire" } else { "" };
     let size = recipe.model.image_size;
     line(&format!(
-        "Reads an image of {size} × {size} pixels{answers}; {} parameters.\n",
-        parameters.trainable
+        "Reads an image of {size} × {size} pixels{answers}, view `{}`; {} parameters.\n",
+        recipe.evaluation.view, parameters.trainable
     ));
     line("## Test metrics\n");
     line("| metric | calibrated | interval |");
@@ -62,6 +62,10 @@ pub(crate) fn model_card(
     line("## When it answers\n");
     for text in when_it_answers(&assessment.calibration.abstain) {
         line(&text);
+    }
+    if let Some(sets) = &assessment.sets {
+        line("\n## Sets of classes\n");
+        line(&prediction_sets(sets));
     }
     line("\n## Limits\n");
     line(
@@ -110,4 +114,19 @@ fn when_it_answers(policy: &AbstainPolicy) -> Vec<String> {
         lines.extend(notes.into_iter().map(|note| format!("- {note}")));
     }
     lines
+}
+
+/// What the conformal sets promise and what they were seen to do.
+fn prediction_sets(sets: &ConformalTable) -> String {
+    let ConformalTable { nominal_alpha, overall, by_class, .. } = sets;
+    let coverage = overall.coverage.map_or("undefined".to_owned(), |coverage| format!("{coverage:.3}"));
+    let worst = by_class.iter().filter_map(|class| class.coverage).reduce(f64::min);
+    let worst = worst.map_or(String::new(), |worst| format!(", {worst:.3} of the class covered least"));
+    format!(
+        "Beside the decision stands a set of classes, made to hold the true one in at least {:.3} of cases. On the \
+         test split it held it in {coverage}{worst}; {} of {} sets are of one class.",
+        1.0 - nominal_alpha,
+        sets.singletons,
+        overall.count,
+    )
 }

@@ -4,6 +4,7 @@ use derm_report::{Align, GalleryItem, LearningCurve, Report, Section, Table, lea
 
 use crate::architecture::Architecture;
 use crate::evaluation::sections;
+use crate::peak_memory::megabytes;
 use crate::record_image::{pixels, png};
 use crate::{EpochLog, Error, Finished};
 
@@ -88,11 +89,19 @@ impl<A: Architecture> Finished<A> {
         }
         let training: f64 = history.iter().map(|log| log.train_seconds).sum();
         let epochs = history.len().max(1) as f64;
+        let largest = |bytes: fn(&EpochLog) -> Option<u64>| history.iter().filter_map(bytes).max();
+        let memory = [
+            ("peak memory of the training process", largest(|log| log.peak_memory_bytes)),
+            ("memory taken on the device", largest(|log| log.device_memory_bytes)),
+        ];
+        let memory = memory.into_iter().filter_map(|(name, bytes)| Some((name, megabytes(bytes?))));
+        facts.extend(memory.map(|(name, value)| (name.to_owned(), value)));
         facts.extend(
             [
                 ("split hash", prepared.split.hash()),
                 ("seed", recipe.seed.to_string()),
                 ("epochs", history.len().to_string()),
+                ("view", recipe.evaluation.view.to_string()),
                 ("training time", format!("{training:.0} s, {:.1} s an epoch", training / epochs)),
                 ("buffers beside the parameters", self.parameters.buffers.to_string()),
                 ("this crate", env!("CARGO_PKG_VERSION").to_owned()),

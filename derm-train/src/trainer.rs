@@ -22,6 +22,7 @@ use crate::inference::logits;
 use crate::layer_decay::LayerDecay;
 use crate::learner::Learner;
 use crate::optimizer::adamw;
+use crate::peak_memory::{peak_process_memory, reserved_device_memory};
 use crate::phases::{freeze, frozen_in};
 use crate::precision::all_finite;
 use crate::progress::{Bar, Progress};
@@ -340,6 +341,8 @@ impl Trainer<'_> {
             learning_rate: plan.learning_rate(self.recipe, state.step - 1),
             train_seconds: state.seconds,
             validation_seconds: clock.elapsed().as_secs_f64(),
+            peak_memory_bytes: peak_process_memory(),
+            device_memory_bytes: reserved_device_memory(self.device),
         };
         self.progress.epoch(self.label, self.recipe.epochs, &log);
         session.log.epoch(&log)?;

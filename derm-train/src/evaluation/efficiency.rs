@@ -8,6 +8,7 @@ use derm_core::{Backbone, FileError, Taps};
 use serde::Serialize;
 
 use crate::Error;
+use crate::peak_memory::peak_process_memory;
 use crate::recipe::check::check;
 
 /// How latency is taken.
@@ -168,7 +169,6 @@ impl Efficiency {
             let seconds: Vec<f64> = (0..config.repeats).map(|_| pass.seconds()).collect();
             latency.push(Latency::new(batch_size, &seconds)?);
         }
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Ok(Self {
             machine: Machine::here(device),
             parameters: parameters.trainable,
@@ -177,7 +177,7 @@ impl Efficiency {
             macs_attention: attention,
             weights_bytes: file_bytes(&folder.join("model.safetensors"))?,
             bundle_bytes: folder_bytes(folder)?,
-            peak_memory_bytes: peak_memory(&status),
+            peak_memory_bytes: peak_process_memory(),
             latency,
         })
     }
@@ -225,13 +225,6 @@ fn folder_bytes(folder: &Path) -> Result<u64, Error> {
     Ok(bytes)
 }
 
-/// `VmHWM` in the text of `/proc/self/status`, in bytes.
-fn peak_memory(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -241,11 +234,7 @@ mod tests {
     const ROUNDING: f64 = 1e-9;
 
     #[test]
-    fn the_system_files_are_read_as_they_are_written() {
-        let status = "Name:\tevaluate\nVmPeak:\t  999 kB\nVmHWM:\t  5120 kB\nVmRSS:\t 12 kB\n";
-        assert_eq!(peak_memory(status), Some(5120 * 1024));
-        assert_eq!(peak_memory("Name:\tevaluate\n"), None);
-        assert_eq!(peak_memory("VmHWM:\t many kB\n"), None);
+    fn the_processor_is_read_as_the_system_writes_it() {
         let info = "processor\t: 0\nmodel name\t: A Processor @ 2.0GHz\nflags\t: fpu\n";
         assert_eq!(cpu_model(info).as_deref(), Some("A Processor @ 2.0GHz"));
         assert_eq!(cpu_model("processor\t: 0\n"), None);

@@ -13,6 +13,7 @@ use crate::evaluation::{
     Efficiency, OperatingResult, PromisedSets, Robustness, SubgroupBreakdown, TeacherComparison,
     ViewComparison,
 };
+use crate::peak_memory::megabytes;
 use crate::{Assessment, Error};
 
 /// Confusions that are shown; all of them stand in the tables.
@@ -134,7 +135,6 @@ pub(crate) fn robustness(robustness: &Robustness) -> Result<Section, Error> {
 }
 
 pub(crate) fn efficiency(efficiency: &Efficiency) -> Result<Section, Error> {
-    let mega = |bytes: u64| format!("{:.2} MB", bytes as f64 / 1e6);
     let unknown = || "not told by this system".to_owned();
     let machine = &efficiency.machine;
     let threads = machine.threads.map_or_else(unknown, |threads| threads.to_string());
@@ -146,9 +146,9 @@ pub(crate) fn efficiency(efficiency: &Efficiency) -> Result<Section, Error> {
         ("buffers beside them", efficiency.buffers.to_string()),
         ("MACs, convolutions and linear layers", efficiency.macs_conv_and_linear.to_string()),
         ("MACs, products of attention", efficiency.macs_attention.to_string()),
-        ("weights' file", mega(efficiency.weights_bytes)),
-        ("bundle", mega(efficiency.bundle_bytes)),
-        ("peak memory of this process", efficiency.peak_memory_bytes.map_or_else(unknown, mega)),
+        ("weights' file", megabytes(efficiency.weights_bytes)),
+        ("bundle", megabytes(efficiency.bundle_bytes)),
+        ("peak memory of this process", efficiency.peak_memory_bytes.map_or_else(unknown, megabytes)),
     ];
     let mut table = Table::new([
         ("Batch", Align::Right),

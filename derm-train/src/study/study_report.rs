@@ -410,9 +410,10 @@ fn number(value: f64) -> String {
     format!("{value:.3}")
 }
 
-/// With its sign, which is half of what a difference says.
+/// With its sign, which is half of what a difference says; what rounds to nothing has none.
 fn signed(value: f64) -> String {
-    format!("{value:+.3}").replace('-', "−")
+    let text = format!("{value:+.3}").replace('-', "−");
+    if matches!(text.as_str(), "+0.000" | "−0.000") { "0.000".to_owned() } else { text }
 }
 
 fn undefined() -> String {
@@ -434,4 +435,14 @@ fn words(name: &str) -> String {
         word => word.to_owned(),
     };
     name.split('_').map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signed;
+
+    #[test]
+    fn a_difference_has_a_sign_where_it_has_digits() {
+        assert_eq!([0.0124, -0.0124, 0.0004, -0.0004].map(signed), ["+0.012", "−0.012", "0.000", "0.000"]);
+    }
 }

@@ -67,6 +67,10 @@ fn a_finished_run_is_only_measured_again() {
         !name.to_string_lossy().starts_with(".tmp-")
     }));
     let card = fs::read_to_string(other.bundle().join("MODEL_CARD.md")).unwrap();
+    assert!(
+        card.contains("view `identity`") && card.contains("made to hold the true one in at least 0.900"),
+        "{card}"
+    );
     assert!(card.contains("promised risk") && card.contains("| refer | else |"), "{card}");
 
     // Another recipe is refused and changes nothing, not even the recipe that the folder keeps.
