@@ -9,6 +9,7 @@ mod dataset_recipe;
 mod dataset_source;
 mod early_stopping;
 mod ema;
+mod epoch_observer;
 mod error;
 mod evaluation;
 mod finite;
@@ -51,6 +52,7 @@ mod versions;
 pub use architecture::{Architecture, Named};
 pub use assessment::Assessment;
 pub use dataset_source::DatasetSource;
+pub use epoch_observer::EpochObserver;
 pub use error::Error;
 pub use evaluation::{
     Breakdown, BundleEvaluation, CorruptionResult, Efficiency, EfficiencyConfig, Latency, Machine,

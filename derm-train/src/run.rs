@@ -19,8 +19,8 @@ use crate::seed::{Purpose, derive};
 use crate::teacher::LoadedTeacher;
 use crate::versions;
 use crate::{
-    Breakdown, Distilled, EpochLog, Error, ModelEvaluation, Objective, Prepared, Progress, Recipe,
-    Supervised, Trainer,
+    Breakdown, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, Objective, Prepared, Progress,
+    Recipe, Supervised, Trained, Trainer,
 };
 
 /// A run that is done: what its folder holds, in memory.
@@ -76,49 +76,9 @@ pub fn run_with<A: Architecture>(
     progress: Progress,
 ) -> Result<Finished<A>, Error> {
     let clock = Instant::now();
-    recipe.validate()?;
-    RunFolder::check(recipe)?;
     let device = &device.clone().without_autodiff();
-    let teacher = recipe.distillation.as_ref();
-    let teacher = teacher.map(|section| LoadedTeacher::load(&section.teacher, device)).transpose()?;
-    let prepared = Prepared::new(recipe, progress)?;
-    if let Some(teacher) = &teacher {
-        teacher.check(&prepared)?;
-    }
-
-    let num_classes = prepared.dataset.labels().num_classes();
-    let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
-    device.seed(derive(recipe.seed, Purpose::Weights, 0));
-    let model = A::init(&config, device)?;
-    let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
-    let recompute = recomputation_of::<A>(&recipe.model)?;
-    let parameters = count_parameters(&model);
-    let rows = prepared.training_loader(recipe)?;
-    Trainer::check(&recipe.training, &model, &rows, device)?;
-    let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
-
-    // Everything that can be refused is refused before this; from here on there is a folder.
-    let inputs = Inputs {
-        split: prepared.split.hash(),
-        records: prepared.records_hash(),
-        teacher: teacher.as_ref().map(|teacher| teacher.weights.clone()),
-        weights,
-    };
-    let folder = RunFolder::begin(recipe, &inputs)?;
-    prepared.split.write(folder.join("split.json"))?;
-    versions::record(&folder.join("versions.json"), recipe)?;
-    describe(&folder, recipe, &prepared)?;
-    progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
-    let trainer = Trainer {
-        recipe: &recipe.training,
-        seed: recipe.seed,
-        device,
-        folder: folder.path(),
-        progress,
-        label: &recipe.name,
-    };
-    let validation = prepared.loader(SplitRole::Validation)?;
-    let trained = trainer.fit_by(model, objective.as_ref(), &rows, &validation, recompute)?;
+    let TrainedRun { folder, prepared, config, parameters, trained } =
+        train::<A>(recipe, device, progress, None)?;
 
     progress.stage("predicting");
     let predictions = RolePredictions::new(&trained.model, &prepared, &recipe.evaluation.view, device)?;
@@ -180,6 +140,70 @@ pub fn run_with<A: Architecture>(
     };
     finished.report(&[])?.write(folder.join("report.html"))?;
     Ok(finished)
+}
+
+/// A run whose network is trained and not yet measured on the test rows.
+pub(crate) struct TrainedRun<A: Architecture> {
+    /// Its folder, which stays locked.
+    pub folder: RunFolder,
+    pub prepared: Prepared,
+    pub config: A::Config,
+    pub parameters: ParameterCount,
+    pub trained: Trained<A::Backbone>,
+}
+
+/// The part of a run up to the trained network. No network sees a row of the calibration or the test split here.
+pub(crate) fn train<A: Architecture>(
+    recipe: &Recipe,
+    device: &Device,
+    progress: Progress,
+    observer: Option<&dyn EpochObserver>,
+) -> Result<TrainedRun<A>, Error> {
+    recipe.validate()?;
+    RunFolder::check(recipe)?;
+    let teacher = recipe.distillation.as_ref();
+    let teacher = teacher.map(|section| LoadedTeacher::load(&section.teacher, device)).transpose()?;
+    let prepared = Prepared::new(recipe, progress)?;
+    if let Some(teacher) = &teacher {
+        teacher.check(&prepared)?;
+    }
+
+    let num_classes = prepared.dataset.labels().num_classes();
+    let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
+    device.seed(derive(recipe.seed, Purpose::Weights, 0));
+    let model = A::init(&config, device)?;
+    let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
+    let recompute = recomputation_of::<A>(&recipe.model)?;
+    let parameters = count_parameters(&model);
+    let rows = prepared.training_loader(recipe)?;
+    Trainer::check(&recipe.training, &model, &rows, device)?;
+    let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
+
+    // Everything that can be refused is refused before this; from here on there is a folder.
+    let inputs = Inputs {
+        split: prepared.split.hash(),
+        records: prepared.records_hash(),
+        teacher: teacher.as_ref().map(|teacher| teacher.weights.clone()),
+        weights,
+    };
+    let folder = RunFolder::begin(recipe, &inputs)?;
+    prepared.split.write(folder.join("split.json"))?;
+    versions::record(&folder.join("versions.json"), recipe)?;
+    describe(&folder, recipe, &prepared)?;
+    progress.stage(&format!("training {}: {} parameters", recipe.name, parameters.trainable));
+    let trainer = Trainer {
+        recipe: &recipe.training,
+        seed: recipe.seed,
+        device,
+        folder: folder.path(),
+        progress,
+        label: &recipe.name,
+        observer,
+    };
+    let validation = prepared.loader(SplitRole::Validation)?;
+    let trained = trainer.fit_by(model, objective.as_ref(), &rows, &validation, recompute)?;
+    drop(objective);
+    Ok(TrainedRun { folder, prepared, config, parameters, trained })
 }
 
 /// Writes what a checkpoint does not say of its network: its classes and its questionnaire.

@@ -30,7 +30,9 @@ use crate::recomputation::Recomputation;
 use crate::seed::{Purpose, derive};
 use crate::step_plan::StepPlan;
 use crate::training_log::TrainingLog;
-use crate::{Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric, recomputed};
+use crate::{
+    EpochObserver, Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric, recomputed,
+};
 
 /// The training loop: `AdamW`, one learning rate a step, checkpoints, exact resume.
 ///
@@ -52,6 +54,8 @@ pub struct Trainer<'a> {
     pub progress: Progress,
     /// What progress calls this training.
     pub label: &'a str,
+    /// Who is told of each epoch and may end the training.
+    pub observer: Option<&'a dyn EpochObserver>,
 }
 
 /// A network that was trained.
@@ -129,7 +133,9 @@ impl Trainer<'_> {
         best.tidy(&session.state.best)?;
 
         let stopping = self.recipe.early_stopping.as_ref();
-        while session.state.epoch < self.recipe.epochs && !session.state.stopping.is_over(stopping) {
+        let mut ended = self.ends_at(&session.state.history)?;
+        while !ended && session.state.epoch < self.recipe.epochs && !session.state.stopping.is_over(stopping)
+        {
             session = self.enter_phase(session)?;
             let (epoch, done) = (session.state.epoch, session.state.batches_done);
             let label = format!("{} {}/{}", self.label, epoch + 1, self.recipe.epochs);
@@ -141,6 +147,7 @@ impl Trainer<'_> {
             save(&checkpoints, &session)?;
             best.tidy(&session.state.best)?;
             self.write_history(&session.state.history)?;
+            ended = self.ends_at(session.state.history.last())?;
         }
         if session.state.epoch < self.recipe.epochs {
             let epochs = session.state.epoch;
@@ -152,6 +159,17 @@ impl Trainer<'_> {
             (FinalWeights::Last, _) | (FinalWeights::Ema, None) => session.learner.model.valid(),
         };
         Ok(Trained { model, history: session.state.history })
+    }
+
+    /// Tells the observer of these epochs; whether the training ends with one of them.
+    fn ends_at<'log>(&self, logs: impl IntoIterator<Item = &'log EpochLog>) -> Result<bool, Error> {
+        let Some(observer) = self.observer else { return Ok(false) };
+        for log in logs {
+            if observer.epoch(log)?.is_break() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether this network can be trained on these rows and this device by this recipe.

@@ -184,6 +184,7 @@ fn an_interrupted_distillation_ends_with_the_bytes_of_one_that_was_not() {
             folder,
             progress: Progress::Silent,
             label: "test",
+            observer: None,
         };
         let trained = trainer.fit(student, &objective, &rows, &validation)?;
         let path = folder.join("weights.safetensors");

@@ -5,6 +5,7 @@ mod early_stopping;
 mod layer_decay;
 mod logs;
 mod losses;
+mod observer;
 mod passes;
 mod phases;
 mod resume;

@@ -15,7 +15,9 @@ use derm_backbones::{
 use derm_core::{Backbone, SplitRole, Taps};
 use derm_data::Batch;
 use derm_losses::CrossEntropyLossConfig;
-use derm_train::{Error, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised, Trained, Trainer};
+use derm_train::{
+    EpochObserver, Error, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
+};
 
 /// flex has one generator in the whole process: trainings run one after the other.
 static DEVICE: Mutex<()> = Mutex::new(());
@@ -99,6 +101,24 @@ impl Start {
         folder: &Path,
         objective: &impl Objective<AnyBackbone>,
     ) -> Result<Trained<AnyBackbone>, Error> {
+        self.fit_by(folder, objective, None)
+    }
+
+    pub(crate) fn fit_observed(
+        &self,
+        folder: &Path,
+        objective: &impl Objective<AnyBackbone>,
+        observer: &dyn EpochObserver,
+    ) -> Result<Trained<AnyBackbone>, Error> {
+        self.fit_by(folder, objective, Some(observer))
+    }
+
+    fn fit_by(
+        &self,
+        folder: &Path,
+        objective: &impl Objective<AnyBackbone>,
+        observer: Option<&dyn EpochObserver>,
+    ) -> Result<Trained<AnyBackbone>, Error> {
         let device = device();
         let trainer = Trainer {
             recipe: &self.recipe.training,
@@ -107,6 +127,7 @@ impl Start {
             folder,
             progress: Progress::Silent,
             label: "test",
+            observer,
         };
         let rows = self.prepared.training_loader(&self.recipe).unwrap();
         let validation = self.prepared.loader(SplitRole::Validation).unwrap();
