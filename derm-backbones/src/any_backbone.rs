@@ -292,6 +292,12 @@ macro_rules! any_backbone {
                     $(Self::$variant(network) => Self::$variant(network.fold_batch_norm())),+
                 }
             }
+
+            fn fold_for_export(self) -> Self {
+                match self {
+                    $(Self::$variant(network) => Self::$variant(network.fold_for_export())),+
+                }
+            }
         }
 
         impl Blocks for AnyBackbone {

@@ -160,7 +160,9 @@ pub(crate) fn walk(
 /// Global average pooling: [B, C, H, W] → [B, C].
 pub(crate) fn average_pool(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = map.dims();
-    map.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2)
+    // Shares that are added up, not a sum that is divided: f16 ends at 65504. And exporters know sums better than means.
+    let shares = map.reshape([batch, channels, height * width]) / (height * width) as f64;
+    shares.sum_dim(2).squeeze_dim(2)
 }
 
 /// What flows between the blocks of a transformer: tokens [B, T, D] → [B, 1, T, D].

@@ -420,6 +420,12 @@ impl<B: Backbone> Classifier<B> {
         Self { backbone: self.backbone.fold_batch_norm(), ..self }
     }
 
+    /// As [`Classifier::fold_batch_norm`], by [`Backbone::fold_for_export`]: for another runtime.
+    #[must_use]
+    pub fn fold_for_export(self) -> Self {
+        Self { backbone: self.backbone.fold_for_export(), ..self }
+    }
+
     /// The image encoder.
     pub fn backbone(&self) -> &B {
         &self.backbone

@@ -248,6 +248,12 @@ impl ResNet {
     fn residual_blocks(&self) -> impl Iterator<Item = &Block> {
         self.stages.iter().flat_map(|stage| &stage.blocks)
     }
+
+    fn map_convolutions(self, fold: fn(ConvNorm) -> ConvNorm) -> Self {
+        let blocks = |stage: Stage| stage.blocks.into_iter().map(|block| block.map_convolutions(fold)).collect();
+        let stages = self.stages.into_iter().map(|stage| Stage { blocks: blocks(stage) }).collect();
+        Self { conv1: fold(self.conv1), stages, ..self }
+    }
 }
 
 impl Backbone for ResNet {
@@ -260,11 +266,11 @@ impl Backbone for ResNet {
     }
 
     fn fold_batch_norm(self) -> Self {
-        let stages = self
-            .stages
-            .into_iter()
-            .map(|stage| Stage { blocks: stage.blocks.into_iter().map(Block::fold).collect() });
-        Self { conv1: self.conv1.fold_channels_last(), stages: stages.collect(), ..self }
+        self.map_convolutions(ConvNorm::fold_channels_last)
+    }
+
+    fn fold_for_export(self) -> Self {
+        self.map_convolutions(ConvNorm::fold)
     }
 }
 
@@ -386,12 +392,12 @@ impl Block {
         }
     }
 
-    fn fold(self) -> Self {
+    fn map_convolutions(self, fold: fn(ConvNorm) -> ConvNorm) -> Self {
         Self {
-            conv1: self.conv1.fold_channels_last(),
-            conv2: self.conv2.fold_channels_last(),
-            conv3: self.conv3.map(ConvNorm::fold_channels_last),
-            downsample: self.downsample.map(ConvNorm::fold_channels_last),
+            conv1: fold(self.conv1),
+            conv2: fold(self.conv2),
+            conv3: self.conv3.map(fold),
+            downsample: self.downsample.map(fold),
         }
     }
 

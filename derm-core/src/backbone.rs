@@ -210,4 +210,14 @@ pub trait Backbone: Module + ModuleDisplay {
     {
         self
     }
+
+    /// As [`Backbone::fold_batch_norm`], from the operations alone that other runtimes have too: what a network does
+    /// for the memory of one device is left out. By default the same.
+    #[must_use]
+    fn fold_for_export(self) -> Self
+    where
+        Self: Sized,
+    {
+        self.fold_batch_norm()
+    }
 }
