@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use derm_core::{Probabilities, Targets};
 use ndarray::Array2;
 
-use crate::{Error, Orientation};
+use crate::{BatchTokens, Error, HostTokens, Orientation};
 
 /// The labels of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,8 @@ pub struct HostBatch {
     pub answers: Option<Vec<f32>>,
     /// Number of answer columns Q; 0 where there are none.
     pub answer_width: usize,
+    /// Tokens of each record's text, where the model reads texts.
+    pub tokens: Option<HostTokens>,
     /// Label of each record.
     pub targets: HostTargets,
     /// Number of classes.
@@ -71,6 +73,8 @@ pub struct Batch {
     pub images: Tensor<4>,
     /// Encoded answers, shape `[B, Q]`, where the model reads them.
     pub answers: Option<Tensor<2>>,
+    /// Tokens of the texts, shape `[B, T]`, where the model reads them.
+    pub tokens: Option<BatchTokens>,
     /// The labels: one class a record, shape `[B]`, or one distribution, shape `[B, C]`.
     pub targets: Targets,
     /// Index of each record in the dataset.
@@ -98,6 +102,7 @@ impl Batch {
         let answers = host
             .answers
             .map(|rows| Tensor::from_data(TensorData::new(rows, [count, host.answer_width]), device));
-        Ok(Self { images, answers, targets, indices: host.indices, orientations: host.orientations })
+        let tokens = host.tokens.map(|tokens| tokens.to_device(device));
+        Ok(Self { images, answers, tokens, targets, indices: host.indices, orientations: host.orientations })
     }
 }

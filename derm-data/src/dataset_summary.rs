@@ -29,6 +29,8 @@ pub struct DatasetSummary {
     pub images: usize,
     /// Number of records with a soft label.
     pub soft_labels: usize,
+    /// Number of records with a text.
+    pub texts: usize,
     /// Number of groups: patients, and lesions of unknown patients.
     pub groups: usize,
     /// Number of patients that are known.
@@ -103,6 +105,7 @@ impl Dataset {
                 .filter(|record| !matches!(record.image, crate::ImageSource::Absent))
                 .count(),
             soft_labels: records.iter().filter(|record| record.soft_label.is_some()).count(),
+            texts: records.iter().filter(|record| record.text.is_some()).count(),
             groups: distinct(|record| Some(record.group())),
             patients: distinct(|record| record.patient.as_deref()),
             cases: distinct(|record| Some(&record.case)),
@@ -170,11 +173,15 @@ fn without_place(reason: &str, key: &str) -> String {
 
 impl fmt::Display for DatasetSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dataset, records, images, groups, patients, cases, lesions, soft_labels, .. } = self;
+        let Self { dataset, records, images, groups, patients, cases, lesions, soft_labels, texts, .. } =
+            self;
         writeln!(
             f,
             "{dataset}: {records} records ({images} with an image, {soft_labels} with a soft label)"
         )?;
+        if *texts > 0 {
+            writeln!(f, "{texts} records with a text")?;
+        }
         writeln!(f, "{groups} groups, {patients} known patients, {cases} cases, {lesions} lesions")?;
         let classes = self.classes.iter().map(|class| {
             let share = class.records as f64 / self.records.max(1) as f64;

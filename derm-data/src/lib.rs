@@ -29,6 +29,7 @@ mod samples;
 pub mod schema;
 mod split;
 mod synthetic;
+mod token_rows;
 mod tta;
 
 pub use answer_dropout::{AnswerDropoutConfig, AnswerDropoutLevel, AnswerDropoutSweep};
@@ -68,4 +69,5 @@ pub use split::{
     SplitConfig, SplitFractions,
 };
 pub use synthetic::SyntheticConfig;
+pub use token_rows::{BatchTokens, HostTokens, TokenRows};
 pub use tta::{CropPlace, TestView};

@@ -10,6 +10,7 @@ use derm_core::View;
 use serde::{Deserialize, Serialize};
 
 use crate::error::setting;
+use crate::portable_rng::{PortableRng, Purpose};
 use crate::samples::Treatment;
 use crate::{
     Augmentation, BatchMix, Corruption, DeviceBatches, Error, HostBatch, HostTargets, Sampler, Samples,
@@ -71,6 +72,8 @@ pub struct Loader {
     sampler: Sampler,
     pictures: Pictures,
     mix: Option<BatchMix>,
+    /// Probability that a text is hidden.
+    text_dropout: f64,
     config: LoaderConfig,
 }
 
@@ -109,7 +112,7 @@ impl Loader {
             }
             None => Pictures::Seen(TestView::Identity),
         };
-        Ok(Self { samples, sampler, pictures, mix: None, config })
+        Ok(Self { samples, sampler, pictures, mix: None, text_dropout: 0.0, config })
     }
 
     /// The same loader, mixing pictures and labels of a batch: its targets are then distributions.
@@ -121,20 +124,32 @@ impl Loader {
         Ok(Self { mix: mix.is_on().then_some(mix), ..self })
     }
 
-    /// The same records, as a view shows them, without augmentation or mixing: for predictions averaged over views.
+    /// The same loader, hiding each text with a probability: it is then the empty one, as if there were none. Whether it is
+    /// hidden follows from seed, epoch, record and how often the epoch has shown it before.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] outside [0, 1].
+    pub fn with_text_dropout(self, probability: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&probability) {
+            return Err(setting("text_dropout", probability, "a probability from 0 to 1"));
+        }
+        Ok(Self { text_dropout: probability, ..self })
+    }
+
+    /// The same records, as a view shows them, without augmentation, mixing or hidden texts: for predictions averaged over views.
     ///
     /// # Errors
     /// [`Error::Setting`] as [`TestView::validate`].
     pub fn with_view(self, view: TestView) -> Result<Self, Error> {
         view.validate()?;
-        Ok(Self { pictures: Pictures::Seen(view), mix: None, ..self })
+        Ok(Self { pictures: Pictures::Seen(view), mix: None, text_dropout: 0.0, ..self })
     }
 
     /// The same records with every picture corrupted, at the network's size, without augmentation or mixing: for how a
     /// model holds when pictures are worse than those it learned from. What is drawn for a record follows from `seed`
     /// and its index, whatever the order.
     pub fn with_corruption(self, corruption: Corruption, seed: u64) -> Self {
-        Self { pictures: Pictures::Corrupted(corruption, seed), mix: None, ..self }
+        Self { pictures: Pictures::Corrupted(corruption, seed), mix: None, text_dropout: 0.0, ..self }
     }
 
     /// What predictions on these batches are called: the view, `corrupted <kind>:<level>`, or `augmented`.
@@ -178,6 +193,7 @@ impl Loader {
             order,
             pictures: self.pictures.clone(),
             mix: self.mix,
+            text_dropout: self.text_dropout,
             seed: self.sampler.seed(),
             epoch,
             batch_size: self.config.batch_size,
@@ -220,6 +236,7 @@ struct Plan {
     keys: Vec<u64>,
     pictures: Pictures,
     mix: Option<BatchMix>,
+    text_dropout: f64,
     seed: u64,
     epoch: u64,
     batch_size: usize,
@@ -249,7 +266,13 @@ impl Plan {
                 Treatment::Drawn(Box::new(augmentation.draw(self.seed, self.epoch, self.keys[start + row])))
             }
         };
-        let mut batch = self.samples.batch_with(&self.order[start..end], scratch, treatment)?;
+        let hidden = |row: usize| {
+            let key = self.keys[start + row];
+            self.text_dropout > 0.0
+                && PortableRng::new(self.seed, Purpose::TextDropout, self.epoch, key)
+                    .chance(self.text_dropout)
+        };
+        let mut batch = self.samples.batch_with(&self.order[start..end], scratch, treatment, hidden)?;
         if let Some(mix) = &self.mix {
             let (size, num_classes) = (batch.image_size, batch.num_classes);
             let mut rows = batch.targets.into_distributions(num_classes);

@@ -25,6 +25,10 @@ pub(crate) enum Purpose {
     Order = 8,
     /// The augmentation of one record in one epoch.
     Augment = 9,
+    /// The captions of one synthetic lesion.
+    Caption = 30,
+    /// Whose text is hidden in training.
+    TextDropout = 31,
     /// Which answers a sweep takes away.
     AnswerDropout = 40,
     /// Permutations of answers between groups.

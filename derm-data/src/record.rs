@@ -42,6 +42,8 @@ pub struct Record {
     pub patient: Option<String>,
     /// Raw answers; what is missing is absent.
     pub answers: Answers,
+    /// A caption or history in free text, where there is one; patient data, so no report or log shows it.
+    pub text: Option<String>,
     /// Columns by which metrics are broken down (never a model's input).
     pub subgroups: BTreeMap<String, String>,
     /// The part of the split that the publishers put it in, where they did.
@@ -61,6 +63,7 @@ impl Record {
             soft_label: None,
             patient: None,
             answers: Answers::new(),
+            text: None,
             subgroups: BTreeMap::new(),
             published_role: None,
         }

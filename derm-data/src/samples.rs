@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Answers, Corruption, Dataset, Drawn, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache,
-    Scratch, StoredPixels, TestView,
+    Scratch, StoredPixels, TestView, TokenRows,
 };
 
 /// Whether a model reads the questionnaire.
@@ -47,6 +47,8 @@ struct Inner {
     /// Row-major [N, Q], where answers are used.
     answers: Option<Vec<f32>>,
     answer_width: usize,
+    /// The text of every record, where texts are used.
+    tokens: Option<Arc<TokenRows>>,
     targets: Vec<usize>,
     /// Row-major [N, C], where any record's label is a distribution.
     distributions: Option<Vec<f32>>,
@@ -84,6 +86,7 @@ impl Samples {
             cache,
             normalizer: Normalizer::new(normalization)?,
             answers,
+            tokens: None,
             targets: dataset.records().iter().map(|record| record.class.get()).collect(),
             distributions,
             num_classes,
@@ -108,11 +111,40 @@ impl Samples {
             normalizer: inner.normalizer.clone(),
             answers: Some(rows),
             answer_width: dataset.schema().width(),
+            tokens: inner.tokens.clone(),
             targets: inner.targets.clone(),
             distributions: inner.distributions.clone(),
             num_classes: inner.num_classes,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same records with their texts, as tokens of the network's tokenizer: one row a record in the dataset's order,
+    /// that of the empty text for a record without one.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there are not as many rows as records.
+    pub fn with_tokens(&self, tokens: TokenRows) -> Result<Self, Error> {
+        if tokens.len() != self.len() {
+            return Err(crate::error::setting("number of texts", tokens.len(), "one a record"));
+        }
+        let inner = &*self.inner;
+        let inner = Inner {
+            cache: Arc::clone(&inner.cache),
+            normalizer: inner.normalizer.clone(),
+            answers: inner.answers.clone(),
+            answer_width: inner.answer_width,
+            tokens: Some(Arc::new(tokens)),
+            targets: inner.targets.clone(),
+            distributions: inner.distributions.clone(),
+            num_classes: inner.num_classes,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The texts of all records, where they go into batches.
+    pub fn tokens(&self) -> Option<&TokenRows> {
+        self.inner.tokens.as_deref()
     }
 
     /// Number of records.
@@ -151,7 +183,7 @@ impl Samples {
     /// [`Error::RecordOutOfRange`]; [`Error::File`] or [`Error::Decode`] naming the file; [`Error::Record`] naming a record
     /// whose picture cannot be resized; [`Error::Setting`] for an impossible view.
     pub fn batch(&self, indices: &[usize], view: TestView) -> Result<HostBatch, Error> {
-        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::View(view))
+        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::View(view), |_| false)
     }
 
     /// The batch of the records at `indices`, each laid as `orientation` says and otherwise as they are: what an
@@ -160,15 +192,17 @@ impl Samples {
     /// # Errors
     /// As [`Samples::batch`].
     pub fn turned(&self, indices: &[usize], orientation: Orientation) -> Result<HostBatch, Error> {
-        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::Turned(orientation))
+        self.batch_with(indices, &mut Scratch::new(), |_| Treatment::Turned(orientation), |_| false)
     }
 
-    /// The batch of the records at `indices`; `treatment` says what happens to the picture in a row.
+    /// The batch of the records at `indices`; `treatment` says what happens to the picture in a row, `hidden`
+    /// whether its text is taken as missing.
     pub(crate) fn batch_with(
         &self,
         indices: &[usize],
         scratch: &mut Scratch,
         treatment: impl Fn(usize) -> Treatment,
+        hidden: impl Fn(usize) -> bool,
     ) -> Result<HostBatch, Error> {
         let (size, cache) = (self.image_size(), &self.inner.cache);
         let plane = 3 * size * size;
@@ -223,6 +257,7 @@ impl Samples {
             image_size: size,
             answers,
             answer_width: width,
+            tokens: self.inner.tokens.as_ref().map(|tokens| tokens.padded_but(indices, 0, hidden)),
             targets,
             num_classes: self.num_classes(),
             indices: indices.to_vec(),

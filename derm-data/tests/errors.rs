@@ -304,6 +304,8 @@ fn settings_outside_their_range_are_refused() {
         SyntheticConfig { min_views: 4, ..synthetic },
         SyntheticConfig { max_views: 17, ..synthetic },
         SyntheticConfig { missing_answers: 1.1, ..synthetic },
+        SyntheticConfig { missing_captions: 1.1, ..synthetic },
+        SyntheticConfig { missing_captions: f64::NAN, ..synthetic },
         SyntheticConfig { label_noise: -0.1, ..synthetic },
         SyntheticConfig { label_noise: f64::NAN, ..synthetic },
     ] {

@@ -180,6 +180,7 @@ mod tests {
         let part = |start: usize, end: usize| Batch {
             images: images.clone().narrow(0, start, end - start),
             answers: None,
+            tokens: None,
             targets: if soft {
                 Targets::Soft(shares.clone().narrow(0, start, end - start))
             } else {

@@ -30,6 +30,7 @@ use crate::{Dataset, Error, FeatureSchema, ImageSource, Record, schema};
 ///   split: {column: part, train: [a, b], test: [c]}
 ///   schema: {ready: isic}             # or {file: feature_schema.json}, under the root
 ///   answers: {age_approx: age, sex: sex}                     # feature: column
+///   text: history                     # a caption or history in free text
 ///   subgroups: {sex: sex, camera: device}                    # name: column
 /// ```
 ///
@@ -91,6 +92,9 @@ pub struct CsvLayout {
     /// The columns of the answers, by the schema's features.
     #[serde(default)]
     pub answers: BTreeMap<String, String>,
+    /// The column of a text about the image or the patient, for a model that reads one. An empty cell is none.
+    #[serde(default)]
+    pub text: Option<String>,
     /// The columns of the subgroups, by the names that they get.
     #[serde(default)]
     pub subgroups: BTreeMap<String, String>,
@@ -223,6 +227,7 @@ impl CsvLayout {
                 lesion,
                 patient: (!patient.is_empty()).then(|| patient.to_owned()),
                 answers: intake.answers(row, &answered)?,
+                text: Some(cell(&self.text)).filter(|text| !text.is_empty()).map(str::to_owned),
                 subgroups: subgroups(&groups),
                 published_role: self.role(row, roles.as_ref())?,
                 ..Record::new(id, image, class)
@@ -288,7 +293,7 @@ impl CsvLayout {
         };
         columns.extend(self.images.as_ref().map(|images| images.column.as_str()));
         columns.extend(self.split.as_ref().map(|split| split.column.as_str()));
-        let names = [&self.id, &self.patient, &self.lesion, &self.case];
+        let names = [&self.id, &self.patient, &self.lesion, &self.case, &self.text];
         columns.extend(names.into_iter().flatten().map(String::as_str));
         columns.extend(self.answers.values().chain(self.subgroups.values()).map(String::as_str));
         columns

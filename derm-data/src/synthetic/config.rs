@@ -5,7 +5,7 @@ use derm_core::{ClassIndex, LabelMap};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::case;
+use super::case::{self, Missing};
 use super::diagnosis::Diagnosis;
 use super::person::{Planned, plan};
 use super::skin::FITZPATRICK;
@@ -14,7 +14,7 @@ use crate::portable_rng::{PortableRng, Purpose};
 use crate::{Dataset, Error, ImageSource, Record, RgbPixels, schema};
 
 /// The synthetic dataset: drawn lesions of seven diagnoses on skin of six types, with hair, vignettes, uneven light,
-/// several photographs a lesion, and a questionnaire.
+/// several photographs a lesion, a questionnaire and captions.
 ///
 /// The same configuration gives the same bytes on every machine and for any number of threads.
 ///
@@ -26,12 +26,14 @@ use crate::{Dataset, Error, ImageSource, Record, RgbPixels, schema};
 /// | `image_size` | 48 | 16 to 512 pixels |
 /// | `min_views`, `max_views` | 1, 3 | photographs a lesion, drawn evenly; 1 to 16 |
 /// | `missing_answers` | 0.12 | probability that an answer is missing |
+/// | `missing_captions` | 0.15 | probability that a photograph has no caption |
 /// | `label_noise` | 0 | probability that a lesion's label is another class, drawn evenly |
 ///
 /// What a person could tell the classes by: outline and layout of the tones separate melanoma from nevus, which share
 /// their colours; surface texture separates benign keratosis, dermatofibroma, actinic keratosis, carcinoma and
-/// vascular lesion; answers tell in part what pictures of look-alikes cannot. Label noise changes labels and nothing
-/// else: pictures and answers are those of the same configuration without it.
+/// vascular lesion; answers tell in part what pictures of look-alikes cannot. A caption names colour, shape, surface, size
+/// and site in changing words, leaves some of it out, and never names the diagnosis. Label noise changes labels and nothing
+/// else: pictures, answers and captions are those of the same configuration without it.
 ///
 /// ```
 /// use derm_data::SyntheticConfig;
@@ -58,6 +60,8 @@ pub struct SyntheticConfig {
     pub max_views: usize,
     /// Probability that an answer is missing.
     pub missing_answers: f64,
+    /// Probability that a photograph has no caption.
+    pub missing_captions: f64,
     /// Probability that a lesion's label is wrong.
     pub label_noise: f64,
 }
@@ -72,6 +76,7 @@ impl Default for SyntheticConfig {
             min_views: 1,
             max_views: 3,
             missing_answers: 0.12,
+            missing_captions: 0.15,
             label_noise: 0.0,
         }
     }
@@ -101,6 +106,9 @@ impl SyntheticConfig {
         if !(0.0..=1.0).contains(&self.missing_answers) {
             return Err(setting("missing_answers", self.missing_answers, "a probability from 0 to 1"));
         }
+        if !(0.0..=1.0).contains(&self.missing_captions) {
+            return Err(setting("missing_captions", self.missing_captions, "a probability from 0 to 1"));
+        }
         if !(0.0..=1.0).contains(&self.label_noise) {
             return Err(setting("label_noise", self.label_noise, "a probability from 0 to 1"));
         }
@@ -124,7 +132,8 @@ impl SyntheticConfig {
     /// The records of one lesion.
     fn records(&self, planned: &Planned) -> Result<Vec<Record>, Error> {
         let views = (self.min_views, self.max_views);
-        let case = case::draw(self.seed, planned, self.image_size, views, self.missing_answers);
+        let missing = Missing { answer: self.missing_answers, caption: self.missing_captions };
+        let case = case::draw(self.seed, planned, self.image_size, views, missing);
         let class = self.label(planned);
         let (number, person) = (planned.number, &planned.person);
         let subgroups = BTreeMap::from([
@@ -133,7 +142,7 @@ impl SyntheticConfig {
             ("age_band".to_owned(), age_band(f64::from(person.age)).to_owned()),
         ]);
         let mut records = Vec::with_capacity(case.photographs.len());
-        for (view, bytes) in case.photographs.into_iter().enumerate() {
+        for (view, (bytes, text)) in case.photographs.into_iter().zip(case.captions).enumerate() {
             let pixels = RgbPixels::new(self.image_size, self.image_size, bytes)
                 .ok_or_else(|| setting("image_size", self.image_size, "16 to 512 pixels"))?;
             records.push(Record {
@@ -146,6 +155,7 @@ impl SyntheticConfig {
                 soft_label: None,
                 published_role: None,
                 answers: case.answers.clone(),
+                text,
                 subgroups: subgroups.clone(),
             });
         }

@@ -3,6 +3,7 @@
 //! No floating-point library function whose result depends on the platform decides a pixel: only `+ − × ÷`, square
 //! root, floor and comparisons, which IEEE 754 fixes to the last bit, and integer hashing.
 
+mod caption;
 mod case;
 mod config;
 mod diagnosis;
