@@ -22,6 +22,9 @@ struct Arguments {
     /// An answer of the questionnaire, for all images
     #[arg(long = "answer", value_name = "NAME=VALUE", value_parser = answer, conflicts_with = "jsonl")]
     answers: Vec<(String, String)>,
+    /// A caption or history for a model that reads one, for all images
+    #[arg(long, conflicts_with = "jsonl")]
+    text: Option<String>,
     /// Most probable classes to show beside what is offered
     #[arg(long, default_value_t = 0, conflicts_with_all = ["json", "jsonl"])]
     top_k: usize,
@@ -75,7 +78,8 @@ fn predict(arguments: &Arguments, device: &Device) -> Result<(), Error> {
     let answers: Answers = arguments.answers.iter().cloned().collect();
     for image in &arguments.images {
         // One image, one decision.
-        let decided = server.predict_batch(&[Request::file(image, &answers)]);
+        let request = Request { text: arguments.text.as_deref(), ..Request::file(image, &answers) };
+        let decided = server.predict_batch(&[request]);
         for decision in decided {
             let decision = decision?;
             if arguments.json {
@@ -105,6 +109,9 @@ fn words(decision: &Decision, top_k: usize) -> String {
     }
     if !decision.missing_answers.is_empty() {
         lines.push(format!("not answered: {}", decision.missing_answers.join(", ")));
+    }
+    if decision.missing_text {
+        lines.push("no text was given".to_owned());
     }
     lines.join("\n  ")
 }

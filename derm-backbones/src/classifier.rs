@@ -436,6 +436,25 @@ impl<B: Backbone> Classifier<B> {
         self.text.as_ref()
     }
 
+    /// The same with a text encoder that has weights already, such as published ones.
+    ///
+    /// # Errors
+    /// [`Error::TextEncoder`] for one of another config than the model's, and for a model without text.
+    pub fn with_text(self, text: Bert) -> Result<Self, Error> {
+        match self.text.as_ref().map(Bert::config) {
+            Some(config) if config == text.config() => Ok(Self { text: Some(text), ..self }),
+            config => {
+                let expected = config.cloned().map(Box::new);
+                Err(Error::TextEncoder { expected, given: Box::new(text.config().clone()) })
+            }
+        }
+    }
+
+    /// How texts become one vector.
+    pub fn text_pooling(&self) -> TextPooling {
+        self.text_pooling
+    }
+
     /// Number of classes C of the first task.
     pub fn num_classes(&self) -> usize {
         self.num_classes

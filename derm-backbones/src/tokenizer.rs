@@ -67,6 +67,22 @@ impl TextTokenizer {
         }
     }
 
+    /// What [`TextTokenizer::save`] wrote: the length is the one that the file names.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::from_file`], and [`Error::Tokenizer`] for a file that names no length.
+    pub fn from_saved(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let origin = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(FileError::at(path, "read"))?;
+        let tokenizer =
+            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| refused(&origin, &*error))?;
+        match tokenizer.get_truncation() {
+            Some(truncation) => Self::read(&bytes, &origin, truncation.max_length),
+            None => Err(refused(&origin, "it names no length to which texts are cut")),
+        }
+    }
+
     /// BERT's word pieces from a `vocab.txt`, one token a line, with `[PAD]`, `[UNK]`, `[CLS]` and `[SEP]` among
     /// them. `lowercase` also strips accents, as the uncased models want it.
     ///
@@ -81,16 +97,28 @@ impl TextTokenizer {
         let path = path.as_ref();
         let origin = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(FileError::at(path, "read"))?;
+        Self::of_vocabulary(&text, &origin, lowercase, max_length)
+    }
+
+    /// The same from the content of a `vocab.txt`.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] and [`Error::OutOfRange`] as [`TextTokenizer::from_vocabulary`].
+    pub fn from_vocabulary_text(text: &str, lowercase: bool, max_length: usize) -> Result<Self, Error> {
+        Self::of_vocabulary(text, MEMORY, lowercase, max_length)
+    }
+
+    fn of_vocabulary(text: &str, origin: &str, lowercase: bool, max_length: usize) -> Result<Self, Error> {
         let mut vocabulary = BTreeMap::new();
         for (line, token) in text.lines().enumerate() {
             if let Some(before) = vocabulary.insert(token.to_owned(), line as u32) {
                 let reason = format!("`{token}` stands in lines {} and {}", before + 1, line + 1);
-                return Err(refused(&origin, &reason));
+                return Err(refused(origin, &reason));
             }
         }
         let id = |token: &str| {
             let found = vocabulary.get(token).map(|id| (token.to_owned(), *id));
-            found.ok_or_else(|| refused(&origin, &format!("it has no line `{token}`")))
+            found.ok_or_else(|| refused(origin, &format!("it has no line `{token}`")))
         };
         let [padding, _, cls, sep] = [id("[PAD]")?, id("[UNK]")?, id("[CLS]")?, id("[SEP]")?];
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].into_iter().filter_map(|token| {
@@ -117,7 +145,7 @@ impl TextTokenizer {
             },
         });
         let tokenizer = tokenizers::Tokenizer::from_bytes(json.to_string().as_bytes());
-        Self::new(tokenizer.map_err(|error| refused(&origin, &*error))?, padding, max_length, &origin)
+        Self::new(tokenizer.map_err(|error| refused(origin, &*error))?, padding, max_length, origin)
     }
 
     fn new(
@@ -136,6 +164,23 @@ impl TextTokenizer {
             ..PaddingParams::default()
         }));
         Ok(Self { tokenizer, max_length })
+    }
+
+    /// The token ids of one text, cut to [`TextTokenizer::max_length`], without padding.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`].
+    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let encoding = self.tokenizer.encode(text, true).map_err(|error| refused(MEMORY, &*error))?;
+        if encoding.get_ids().is_empty() {
+            return Err(refused(MEMORY, "a text has no tokens"));
+        }
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The id of padding.
+    pub fn padding_id(&self) -> u32 {
+        self.tokenizer.get_padding().map_or(0, |padding| padding.pad_id)
     }
 
     /// Most tokens of a text.

@@ -68,6 +68,6 @@ pub use split::{
     EmptyClassPolicy, FoldConfig, Folds, PartBalance, PublishedSplit, RestFractions, Split, SplitBalance,
     SplitConfig, SplitFractions,
 };
-pub use synthetic::SyntheticConfig;
+pub use synthetic::{SyntheticConfig, synthetic_caption_words};
 pub use token_rows::{BatchTokens, HostTokens, TokenRows};
 pub use tta::{CropPlace, TestView};

@@ -128,18 +128,28 @@ impl Samples {
         if tokens.len() != self.len() {
             return Err(crate::error::setting("number of texts", tokens.len(), "one a record"));
         }
+        Ok(self.whose_tokens_are(Some(Arc::new(tokens))))
+    }
+
+    /// The same records without their texts.
+    #[must_use]
+    pub fn without_tokens(&self) -> Self {
+        self.whose_tokens_are(None)
+    }
+
+    fn whose_tokens_are(&self, tokens: Option<Arc<TokenRows>>) -> Self {
         let inner = &*self.inner;
         let inner = Inner {
             cache: Arc::clone(&inner.cache),
             normalizer: inner.normalizer.clone(),
             answers: inner.answers.clone(),
             answer_width: inner.answer_width,
-            tokens: Some(Arc::new(tokens)),
+            tokens,
             targets: inner.targets.clone(),
             distributions: inner.distributions.clone(),
             num_classes: inner.num_classes,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The texts of all records, where they go into batches.

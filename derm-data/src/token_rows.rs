@@ -92,20 +92,25 @@ impl TokenRows {
     ) -> HostTokens {
         let of_row =
             |(row, &index): (usize, &usize)| if hidden(row) { &self.empty } else { &self.rows[index] };
-        let rows: Vec<&Vec<u32>> = indices.iter().enumerate().map(of_row).collect();
-        let length = rows.iter().map(|row| row.len()).max().unwrap_or_default().max(at_least);
-        let mut ids = Vec::with_capacity(rows.len() * length);
-        let mut padding = Vec::with_capacity(rows.len() * length);
-        for row in rows {
-            let places = (0..length).map(|place| row.get(place));
-            ids.extend(places.clone().map(|id| id.copied().unwrap_or(self.padding).cast_signed()));
-            padding.extend(places.map(|id| id.is_none()));
-        }
-        HostTokens { ids, padding, length }
+        let rows: Vec<&[u32]> = indices.iter().enumerate().map(of_row).map(Vec::as_slice).collect();
+        HostTokens::new(&rows, self.padding, at_least)
     }
 }
 
 impl HostTokens {
+    /// Token ids of each text, padded with the id `padding` to the longest of them and to no fewer than `at_least`.
+    pub fn new(rows: &[&[u32]], padding: u32, at_least: usize) -> Self {
+        let length = rows.iter().map(|row| row.len()).max().unwrap_or_default().max(at_least);
+        let mut ids = Vec::with_capacity(rows.len() * length);
+        let mut padded = Vec::with_capacity(rows.len() * length);
+        for row in rows {
+            let places = (0..length).map(|place| row.get(place));
+            ids.extend(places.clone().map(|id| id.copied().unwrap_or(padding).cast_signed()));
+            padded.extend(places.map(|id| id.is_none()));
+        }
+        Self { ids, padding: padded, length }
+    }
+
     /// The same on a device.
     pub fn to_device(self, device: &Device) -> BatchTokens {
         let shape = [self.ids.len() / self.length.max(1), self.length];

@@ -180,6 +180,7 @@ fn record(id: &str, class: usize, lesion: &str) -> Record {
         soft_label: None,
         published_role: None,
         answers: Answers::new(),
+        text: None,
         subgroups: BTreeMap::new(),
     }
 }

@@ -164,6 +164,7 @@ fn on_disk(folder: &Path, count: usize, broken: &[usize]) -> Dataset {
             soft_label: None,
             published_role: None,
             answers: Answers::new(),
+            text: None,
             subgroups: BTreeMap::new(),
         });
     }

@@ -26,6 +26,7 @@ fn dataset(rows: &[(usize, usize, Option<usize>)], num_classes: usize) -> Datase
         soft_label: None,
         published_role: None,
         answers: Answers::new(),
+        text: None,
         subgroups: BTreeMap::new(),
     });
     let labels = LabelMap::new((0..num_classes).map(|class| format!("c{class}"))).unwrap();

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use derm_backbones::weights::to_safetensors;
-use derm_backbones::{Classifier, PublishedKeys};
+use derm_backbones::{Classifier, PublishedKeys, TextTokenizer};
 use derm_calibration::CalibrationRecord;
 use derm_core::{Backbone, FileError, LabelMap, atomic};
 use derm_data::FeatureSchema;
@@ -14,6 +14,7 @@ use crate::{BundleConfig, Error};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const FEATURE_SCHEMA: &str = "feature_schema.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const CALIBRATION: &str = "calibration.json";
 const METRICS: &str = "metrics.json";
@@ -39,6 +40,7 @@ pub(crate) fn no_labels_file(config: PathBuf, task: &str) -> Error {
 /// config.json           network, image size, standardisation, resize rule, view
 /// labels/<task>.txt     one class a line, in logit order
 /// feature_schema.json   the questionnaire; absent for a model that reads none
+/// tokenizer.json        words to tokens; absent for a model that reads no text
 /// model.safetensors     weights under their published names, as `config.json` says
 /// calibration.json      calibrator, abstain policy and conformal predictor, with what each was fitted on
 /// metrics.json          test metrics with their intervals
@@ -54,6 +56,8 @@ pub struct Bundle<'a, B: Backbone, M: Serialize> {
     pub labels: &'a LabelMap,
     /// The questionnaire, where the model reads one.
     pub schema: Option<&'a FeatureSchema>,
+    /// The tokenizer, where the model reads texts.
+    pub tokenizer: Option<&'a TextTokenizer>,
     /// Calibrator, abstain policy and, where there is one, conformal predictor.
     pub calibration: &'a CalibrationRecord,
     /// Test metrics, any JSON.
@@ -82,6 +86,9 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
         self.labels.write(&labels).map_err(wrong)?;
         if let Some(schema) = self.schema {
             schema.write(path.join(FEATURE_SCHEMA))?;
+        }
+        if let Some(tokenizer) = self.tokenizer {
+            tokenizer.save(path.join(TOKENIZER))?;
         }
         let weights = path.join(WEIGHTS);
         let bytes = to_safetensors(self.model)?;

@@ -36,6 +36,14 @@ pub struct Decision {
     /// Questions that were not answered. The network was trained with missing answers; the tier goes by them only in so
     /// far as the probabilities do.
     pub missing_answers: Vec<String>,
+    /// Whether a model that reads a text was given none; as with missing answers, the probabilities alone decide.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub missing_text: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Decision {
@@ -47,8 +55,9 @@ impl Decision {
     /// use derm_predict::{ClassProbability, Decision};
     /// let class = |label: &str, probability| ClassProbability { label: label.into(), probability };
     /// let ranking = vec![class("nv", 0.9), class("mel", 0.06), class("bkl", 0.03), class("df", 0.01)];
-    /// let (conformal_set, reasons, missing_answers) = (None, vec![], vec![]);
-    /// let mut decision = Decision { tier: Tier::Answer, reasons, ranking, conformal_set, missing_answers };
+    /// let (conformal_set, reasons, missing_answers, missing_text) = (None, vec![], vec![], false);
+    /// let mut decision =
+    ///     Decision { tier: Tier::Answer, reasons, ranking, conformal_set, missing_answers, missing_text };
     /// assert_eq!(decision.offered().len(), 1);
     /// decision.tier = Tier::SuggestTop3;
     /// assert_eq!(decision.offered().len(), 3);

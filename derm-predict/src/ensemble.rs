@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{CALIBRATION, write_findings, write_json};
-use crate::judge::Judge;
+use crate::judge::{Judge, Missing};
 use crate::manifest::{Manifest, Provenance, relative_files};
 use crate::network::mean_scores;
 use crate::predictor::{in_batches, nothing, read_json};
+use crate::request::Beside;
 use crate::{Decision, Error, ImageLimits, Predictor, Request, Serve};
 
 /// What makes a folder an ensemble.
@@ -124,7 +125,8 @@ fn copy_bundle(from: &Path, to: &Path) -> Result<(), Error> {
 /// calibrator, a policy and a conformal predictor of its own.
 ///
 /// Each member looks at the picture by its own view, size and standardisation. The members are of one task, the same
-/// classes and one split of the data; those that read answers read the same questionnaire, and the others pass over it.
+/// classes and one split of the data; those that read answers read the same questionnaire, and the others pass over it,
+/// as those that read no text pass over the text that others read.
 ///
 /// It holds no state between calls and may be shared between threads.
 #[derive(Debug)]
@@ -244,8 +246,8 @@ impl<B: Backbone + PublishedKeys> Ensemble<B> {
     /// As [`Predictor::predict_file`].
     pub fn decide(&self, request: &Request<'_>) -> Result<Decision, Error> {
         let pixels = self.limits.pixels(request.picture)?;
-        let scores = self.scores(&[(&*pixels, request.answers)]).pop().unwrap_or_else(nothing)?;
-        self.judge.decide(&scores, request, self.missing(request.answers))
+        let scores = self.scores(&[(&*pixels, request.beside())]).pop().unwrap_or_else(nothing)?;
+        self.judge.decide(&scores, request, self.missing(request.beside()))
     }
 
     /// Name and predictor of each member.
@@ -274,16 +276,20 @@ impl<B: Backbone + PublishedKeys> Ensemble<B> {
     }
 
     /// The log-probabilities of the average, shape [1, C] each.
-    fn scores(&self, items: &[(&RgbPixels, &Answers)]) -> Vec<Result<Logits, Error>> {
+    fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> {
         let none = Answers::new();
         let reads = self.schema().is_some();
         let mut of_item: Vec<Result<Vec<Logits>, Error>> = items.iter().map(|_| Ok(Vec::new())).collect();
         for member in &self.members {
-            // A member that reads no answers passes over those that another one reads.
+            // A member that reads no answers, or no text, passes over those that another one reads.
             let ignores = reads && member.schema().is_none();
-            let asked: Vec<(&RgbPixels, &Answers)> = items
+            let no_text = self.reads_text() && member.tokenizer().is_none();
+            let asked: Vec<(&RgbPixels, Beside<'_>)> = items
                 .iter()
-                .map(|&(pixels, answers)| (pixels, if ignores { &none } else { answers }))
+                .map(|&(pixels, beside)| {
+                    let answers = if ignores { &none } else { beside.answers };
+                    (pixels, Beside { answers, text: beside.text.filter(|_| !no_text) })
+                })
                 .collect();
             for (item, scores) in of_item.iter_mut().zip(member.scores(&asked)) {
                 match (item.as_mut(), scores) {
@@ -296,16 +302,21 @@ impl<B: Backbone + PublishedKeys> Ensemble<B> {
         of_item.into_iter().map(|item| item.and_then(|members| mean_scores(&members))).collect()
     }
 
-    fn missing(&self, answers: &Answers) -> Vec<String> {
-        let missing = self.schema().map(|schema| schema.missing(answers)).unwrap_or_default();
-        missing.into_iter().map(str::to_owned).collect()
+    fn reads_text(&self) -> bool {
+        self.members.iter().any(|member| member.tokenizer().is_some())
+    }
+
+    fn missing(&self, beside: Beside<'_>) -> Missing {
+        let answers = self.schema().map(|schema| schema.missing(beside.answers)).unwrap_or_default();
+        let answers = answers.into_iter().map(str::to_owned).collect();
+        Missing { answers, text: self.reads_text() && beside.text.is_none() }
     }
 }
 
 impl<B: Backbone + PublishedKeys> Serve for Ensemble<B> {
     fn predict_batch(&self, requests: &[Request<'_>]) -> Vec<Result<Decision, Error>> {
-        let scores = |items: &[(&RgbPixels, &Answers)]| self.scores(items);
-        let missing = |answers: &Answers| self.missing(answers);
+        let scores = |items: &[(&RgbPixels, Beside<'_>)]| self.scores(items);
+        let missing = |beside: Beside<'_>| self.missing(beside);
         in_batches(requests, &self.limits, &self.judge, &scores, &missing)
     }
 

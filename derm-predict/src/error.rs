@@ -95,6 +95,9 @@ pub enum Error {
     /// The network gave something that is no score.
     #[error("the network's logits: {0}")]
     Logits(#[from] ValueError),
+    /// A text was given to a model that reads none.
+    #[error("this model reads no text: expected none")]
+    UnexpectedText,
     /// Answers were given to a model that reads none.
     #[error("this model reads no questionnaire: expected no answers, got {given:?}")]
     UnexpectedAnswers {

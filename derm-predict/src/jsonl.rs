@@ -52,6 +52,7 @@ struct RequestLine {
     image_base64: Option<String>,
     #[serde(default)]
     answers: BTreeMap<String, Value>,
+    text: Option<String>,
     #[serde(default)]
     subgroups: BTreeMap<String, String>,
 }
@@ -71,6 +72,7 @@ struct Ready {
     id: String,
     picture: OwnedPicture,
     answers: Answers,
+    text: Option<String>,
     subgroups: BTreeMap<String, String>,
 }
 
@@ -80,7 +82,8 @@ impl Ready {
             OwnedPicture::File(path) => Picture::File(Path::new(path)),
             OwnedPicture::Bytes(bytes) => Picture::Bytes { bytes, name: "image_base64" },
         };
-        Request { id: &self.id, picture, answers: &self.answers, subgroups: Some(&self.subgroups) }
+        let (answers, text) = (&self.answers, self.text.as_deref());
+        Request { id: &self.id, picture, answers, text, subgroups: Some(&self.subgroups) }
     }
 }
 
@@ -91,9 +94,9 @@ enum OwnedPicture {
 
 /// Reads one request a line until the input ends, and writes one response a line in the same order.
 ///
-/// A request: `{"id": …, "image": PATH or "image_base64": BYTES, "answers": {NAME: ANSWER, …}, "subgroups": {NAME:
-/// VALUE, …}}`. The id is a string or a number and comes back as it is; an answer is a string, a number, true or false, a
-/// list of strings where several may be given, or null for none; answers and subgroups may be absent.
+/// A request: `{"id": …, "image": PATH or "image_base64": BYTES, "answers": {NAME: ANSWER, …}, "text": TEXT,
+/// "subgroups": {NAME: VALUE, …}}`. The id is a string or a number and comes back as it is; an answer is a string, a number, true or false, a
+/// list of strings where several may be given, or null for none; answers, text and subgroups may be absent.
 ///
 /// A response: `{"id": …, "decision": …}` with a [`Decision`], or `{"id": …, "error": "…"}`. Nothing that a line holds ends
 /// the serving: what is no request has an error, with the id null where none could be read. A blank line is passed over.
@@ -190,7 +193,7 @@ fn ready(line: RequestLine) -> Result<Ready, String> {
         }
     }
     let id = line.id.as_str().map_or_else(|| line.id.to_string(), str::to_owned);
-    Ok(Ready { id, picture, answers, subgroups: line.subgroups })
+    Ok(Ready { id, picture, answers, text: line.text, subgroups: line.subgroups })
 }
 
 /// An answer as questionnaires read it; none for null.

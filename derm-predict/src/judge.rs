@@ -7,6 +7,13 @@ use derm_core::{LabelMap, Logits, View};
 use crate::bundle::CALIBRATION;
 use crate::{ClassProbability, ConformalSet, Decision, Error, Request};
 
+/// What a model would have read and was not given.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    pub(crate) answers: Vec<String>,
+    pub(crate) text: bool,
+}
+
 /// Classes, calibrator, policy and conformal predictor: from scores to a decision.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -44,7 +51,7 @@ impl Judge {
         &self,
         scores: &Logits,
         request: &Request<'_>,
-        missing_answers: Vec<String>,
+        missing: Missing,
     ) -> Result<Decision, Error> {
         let (probabilities, tiers) = self.calibration.decide(scores)?;
         let names = self.labels.names();
@@ -70,7 +77,8 @@ impl Judge {
             reasons: self.calibration.abstain.reasons(&probabilities.row(0).to_vec()),
             ranking: ranking.collect(),
             conformal_set,
-            missing_answers,
+            missing_answers: missing.answers,
+            missing_text: missing.text,
         })
     }
 }

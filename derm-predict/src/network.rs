@@ -1,17 +1,20 @@
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
-use derm_backbones::{Classifier, HalfPrecision};
+use derm_backbones::{Classifier, ClassifierInput, HalfPrecision, TextTokenizer, Tokens};
 use derm_core::{Backbone, Logits, Normalization, Taps, mean_log_probabilities};
-use derm_data::{Answers, FeatureSchema, Normalizer, Resize, RgbPixels, Scratch, TestView};
+use derm_data::{FeatureSchema, HostTokens, Normalizer, Resize, RgbPixels, Scratch, TestView};
 use ndarray::Array2;
 
 use crate::Error;
+use crate::judge::Missing;
+use crate::request::Beside;
 
 /// A network with everything between a picture and its scores.
 #[derive(Debug)]
 pub(crate) struct Network<B: Backbone> {
     pub(crate) model: Classifier<B>,
     pub(crate) schema: Option<FeatureSchema>,
+    pub(crate) tokenizer: Option<TextTokenizer>,
     pub(crate) resize: Resize,
     pub(crate) normalizer: Normalizer,
     pub(crate) normalization: Normalization,
@@ -22,21 +25,29 @@ pub(crate) struct Network<B: Backbone> {
     pub(crate) precision: FloatDType,
 }
 
-/// A picture and answers as the network takes them.
+/// A picture and what stands beside it as the network takes them.
 pub(crate) struct Input {
     /// [3, S, S] for each view.
     planes: Vec<Vec<f32>>,
     /// `[Q]`, where the network reads answers.
     answers: Option<Vec<f32>>,
+    /// Token ids, where the network reads a text.
+    tokens: Option<Vec<u32>>,
 }
 
 impl<B: Backbone> Network<B> {
-    /// Brings a picture and answers to the network.
-    pub(crate) fn input(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Input, Error> {
+    /// Brings a picture and what stands beside it to the network.
+    pub(crate) fn input(&self, pixels: &RgbPixels, beside: Beside<'_>) -> Result<Input, Error> {
+        let answers = beside.answers;
         let answers = match &self.schema {
             Some(schema) => Some(schema.encode(answers)?),
             None if answers.is_empty() => None,
             None => return Err(Error::UnexpectedAnswers { given: answers.keys().cloned().collect() }),
+        };
+        let tokens = match (&self.tokenizer, beside.text) {
+            (Some(tokenizer), text) => Some(tokenizer.token_ids(text.unwrap_or_default())?),
+            (None, None) => None,
+            (None, Some(_)) => return Err(Error::UnexpectedText),
         };
         let size = self.resize.size();
         let mut scratch = Scratch::new();
@@ -47,7 +58,7 @@ impl<B: Backbone> Network<B> {
             self.normalizer.write_planes(resized, orientation, &mut values);
             planes.push(values);
         }
-        Ok(Input { planes, answers })
+        Ok(Input { planes, answers, tokens })
     }
 
     /// The scores of each input, shape [1, C] each: logits, or log-probabilities where several views are averaged.
@@ -83,7 +94,15 @@ impl<B: Backbone> Network<B> {
             let rows = Tensor::<2>::from_data(TensorData::new(rows, [count, schema.width()]), &self.device);
             rows.cast(self.precision)
         });
-        let logits = self.model.forward(images.cast(self.precision), answers, &Taps::none()).logits;
+        let images = images.cast(self.precision);
+        let text = self.tokenizer.as_ref().map(|tokenizer| {
+            let rows: Vec<&[u32]> =
+                inputs.iter().map(|input| input.tokens.as_deref().unwrap_or_default()).collect();
+            let tokens = HostTokens::new(&rows, tokenizer.padding_id(), 0).to_device(&self.device);
+            Tokens { ids: tokens.ids, padding: tokens.padding, types: None }
+        });
+        let input = ClassifierInput { images, answers, text };
+        let logits = self.model.forward_input(input, &Taps::none()).logits;
         let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
         // A network gives as many values as it has classes; anything else is refused as no score.
         Array2::from_shape_vec((count, self.model.num_classes()), values)
@@ -100,10 +119,11 @@ impl<B: Backbone> Network<B> {
         }
     }
 
-    /// Questions without an answer.
-    pub(crate) fn missing(&self, answers: &Answers) -> Vec<String> {
-        let missing = self.schema.as_ref().map(|schema| schema.missing(answers)).unwrap_or_default();
-        missing.into_iter().map(str::to_owned).collect()
+    /// What it reads and was not given.
+    pub(crate) fn missing(&self, beside: Beside<'_>) -> Missing {
+        let answers = self.schema.as_ref().map(|schema| schema.missing(beside.answers)).unwrap_or_default();
+        let answers = answers.into_iter().map(str::to_owned).collect();
+        Missing { answers, text: self.tokenizer.is_some() && beside.text.is_none() }
     }
 }
 

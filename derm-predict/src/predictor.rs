@@ -3,22 +3,23 @@ use std::path::Path;
 
 use burn::tensor::{Device, FloatDType};
 use derm_backbones::weights::{self, LoadOptions};
-use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, PublishedKeys};
+use derm_backbones::{AnyBackbone, Bert, Classifier, ClassifierConfig, PublishedKeys, TextTokenizer};
 use derm_calibration::CalibrationRecord;
 use derm_core::{Backbone, FileError, LabelMap, Logits, Normalization, View};
 use derm_data::{Answers, FeatureSchema, Normalizer, Resize, RgbPixels, TestView};
 use serde::de::DeserializeOwned;
 
-use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, WEIGHTS, labels_file, no_labels_file};
-use crate::judge::Judge;
+use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, TOKENIZER, WEIGHTS, labels_file, no_labels_file};
+use crate::judge::{Judge, Missing};
 use crate::manifest::{Manifest, parse};
 use crate::network::{Input, Network, for_inference};
+use crate::request::Beside;
 use crate::{BundleConfig, Decision, Error, ImageLimits, Request, Serve, WeightFormat};
 
 /// Most images that go through the network at once.
 pub(crate) const BATCH: usize = 32;
 
-/// A bundle that was verified and loaded: takes an image and answers, gives calibrated probabilities and a
+/// A bundle that was verified and loaded: takes an image, answers and, where the model reads one, a text, gives calibrated probabilities and a
 /// decision.
 ///
 /// It holds no state between calls and may be shared between threads.
@@ -82,11 +83,22 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
             let reason = format!("encodes {width:?} answers: the network reads {:?}", model.num_answers());
             return mismatch(&folder.join(FEATURE_SCHEMA), reason);
         }
-        if model.text().is_some() {
-            return mismatch(
-                &folder.join(CONFIG),
-                "the network reads text, which requests do not have".to_owned(),
-            );
+        let path = folder.join(TOKENIZER);
+        let tokenizer = path.is_file().then(|| TextTokenizer::from_saved(&path)).transpose()?;
+        match (&tokenizer, model.text().map(Bert::config)) {
+            (None, None) => {}
+            (None, Some(_)) => return mismatch(&path, "is not there: the network reads text".to_owned()),
+            (Some(_), None) => return mismatch(&path, "is there: the network reads no text".to_owned()),
+            (Some(tokenizer), Some(encoder)) => {
+                let (ids, words) = (tokenizer.vocabulary(), encoder.vocabulary);
+                let (length, positions) = (tokenizer.max_length(), encoder.positions);
+                if ids > words || length > positions {
+                    let reason = format!(
+                        "has {ids} tokens and texts of {length}: the network has {words} and takes {positions}"
+                    );
+                    return mismatch(&path, reason);
+                }
+            }
         }
         let judge = Judge::new(labels, calibration, &manifest.provenance.split_hash, &config.view, folder)?;
         let views = TestView::of(&config.view);
@@ -98,6 +110,7 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
         let network = Network {
             model: for_inference(model),
             schema,
+            tokenizer,
             resize: config.resize,
             normalizer: Normalizer::new(config.normalization)?,
             normalization: config.normalization,
@@ -161,29 +174,41 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// Decides on one request.
     ///
     /// # Errors
-    /// As [`Predictor::predict_file`].
+    /// As [`Predictor::predict_file`], and [`Error::UnexpectedText`] for a text where the model reads none.
     pub fn decide(&self, request: &Request<'_>) -> Result<Decision, Error> {
         let pixels = self.limits.pixels(request.picture)?;
-        let scores = self.logits(&pixels, request.answers)?;
-        self.judge.decide(&scores, request, self.network.missing(request.answers))
+        let scores = self.logits_beside(&pixels, request.beside())?;
+        self.judge.decide(&scores, request, self.network.missing(request.beside()))
     }
 
     /// The uncalibrated scores of pixels, shape [1, C]: the network's logits; with the view `flips` the logarithms of
-    /// the mean probabilities.
+    /// the mean probabilities. A model that reads a text is given none.
     ///
     /// # Errors
     /// As [`Predictor::predict_file`].
     pub fn logits(&self, pixels: &RgbPixels, answers: &Answers) -> Result<Logits, Error> {
-        let input = self.network.input(pixels, answers)?;
+        self.logits_beside(pixels, Beside { answers, text: None })
+    }
+
+    /// The uncalibrated scores of a request, as [`Predictor::logits`], with its text.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_file`], and [`Error::UnexpectedText`].
+    pub fn logits_of(&self, request: &Request<'_>) -> Result<Logits, Error> {
+        self.logits_beside(&*self.limits.pixels(request.picture)?, request.beside())
+    }
+
+    fn logits_beside(&self, pixels: &RgbPixels, beside: Beside<'_>) -> Result<Logits, Error> {
+        let input = self.network.input(pixels, beside)?;
         self.network.scores(&[input]).pop().unwrap_or_else(nothing)
     }
 
-    /// The uncalibrated scores of each picture and its answers, several at once.
-    pub(crate) fn scores(&self, items: &[(&RgbPixels, &Answers)]) -> Vec<Result<Logits, Error>> {
+    /// The uncalibrated scores of each picture and what stands beside it, several at once.
+    pub(crate) fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> {
         let mut inputs: Vec<Input> = Vec::with_capacity(items.len());
         let prepared: Vec<Result<(), Error>> = items
             .iter()
-            .map(|(pixels, answers)| self.network.input(pixels, answers).map(|input| inputs.push(input)))
+            .map(|(pixels, beside)| self.network.input(pixels, *beside).map(|input| inputs.push(input)))
             .collect();
         let mut scores = self.network.scores(&inputs).into_iter();
         let next = |ready: Result<(), Error>| ready.and_then(|()| scores.next().unwrap_or_else(nothing));
@@ -193,6 +218,11 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// The questionnaire, where the model reads one.
     pub fn schema(&self) -> Option<&FeatureSchema> {
         self.network.schema.as_ref()
+    }
+
+    /// The tokenizer, where the model reads texts.
+    pub fn tokenizer(&self) -> Option<&TextTokenizer> {
+        self.network.tokenizer.as_ref()
     }
 
     /// The classes.
@@ -239,8 +269,8 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
 
 impl<B: Backbone + PublishedKeys> Serve for Predictor<B> {
     fn predict_batch(&self, requests: &[Request<'_>]) -> Vec<Result<Decision, Error>> {
-        let scores = |items: &[(&RgbPixels, &Answers)]| self.scores(items);
-        let missing = |answers: &Answers| self.network.missing(answers);
+        let scores = |items: &[(&RgbPixels, Beside<'_>)]| self.scores(items);
+        let missing = |beside: Beside<'_>| self.network.missing(beside);
         in_batches(requests, &self.limits, &self.judge, &scores, &missing)
     }
 
@@ -258,8 +288,8 @@ pub(crate) fn nothing() -> Result<Logits, Error> {
     Err(Error::Logits(derm_core::ValueError::Empty { argument: "logits" }))
 }
 
-/// Uncalibrated scores of pictures and answers.
-pub(crate) type Scorer<'a> = dyn Fn(&[(&RgbPixels, &Answers)]) -> Vec<Result<Logits, Error>> + 'a;
+/// Uncalibrated scores of pictures and what stands beside them.
+pub(crate) type Scorer<'a> = dyn Fn(&[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> + 'a;
 
 /// Decides on requests, [`BATCH`] at a time; each has its own error.
 pub(crate) fn in_batches(
@@ -267,20 +297,22 @@ pub(crate) fn in_batches(
     limits: &ImageLimits,
     judge: &Judge,
     scorer: &Scorer<'_>,
-    missing: &dyn Fn(&Answers) -> Vec<String>,
+    missing: &dyn Fn(Beside<'_>) -> Missing,
 ) -> Vec<Result<Decision, Error>> {
     let mut decisions = Vec::with_capacity(requests.len());
     for requests in requests.chunks(BATCH) {
         let pictures: Vec<_> = requests.iter().map(|request| limits.pixels(request.picture)).collect();
         let readable = requests.iter().zip(&pictures);
-        let items: Vec<(&RgbPixels, &Answers)> = readable
-            .filter_map(|(request, picture)| picture.as_ref().ok().map(|pixels| (&**pixels, request.answers)))
+        let items: Vec<(&RgbPixels, Beside<'_>)> = readable
+            .filter_map(|(request, picture)| {
+                picture.as_ref().ok().map(|pixels| (&**pixels, request.beside()))
+            })
             .collect();
         let mut scores = scorer(&items).into_iter();
         for (request, picture) in requests.iter().zip(pictures) {
             let scores = picture.and_then(|_| scores.next().unwrap_or_else(nothing));
             decisions
-                .push(scores.and_then(|scores| judge.decide(&scores, request, missing(request.answers))));
+                .push(scores.and_then(|scores| judge.decide(&scores, request, missing(request.beside()))));
         }
     }
     decisions

@@ -32,6 +32,9 @@ pub struct Request<'a> {
     pub picture: Picture<'a>,
     /// The patient's answers; empty for a model that reads none.
     pub answers: &'a Answers,
+    /// A caption or history in free text, for a model that reads one; absent or blank where there is none. What is longer
+    /// than the bundle's tokenizer takes is cut at its end.
+    pub text: Option<&'a str>,
     /// Values of subgroup columns by name, skin type for one. Only a conformal predictor that promises its coverage for
     /// each value of a column reads them, and only that column; none stands for unknown. A value that the calibration
     /// rows did not have gets every class.
@@ -42,18 +45,38 @@ impl<'a> Request<'a> {
     /// A file, named after its path where that is text.
     pub fn file(path: &'a Path, answers: &'a Answers) -> Self {
         let id = path.to_str().unwrap_or_default();
-        Self { id, picture: Picture::File(path), answers, subgroups: None }
+        Self { id, picture: Picture::File(path), answers, text: None, subgroups: None }
     }
 
     /// The bytes of a file.
     pub fn bytes(bytes: &'a [u8], name: &'a str, answers: &'a Answers) -> Self {
-        Self { id: name, picture: Picture::Bytes { bytes, name }, answers, subgroups: None }
+        Self { id: name, picture: Picture::Bytes { bytes, name }, answers, text: None, subgroups: None }
     }
 
     /// Pixels, without a name.
     pub fn pixels(pixels: &'a RgbPixels, answers: &'a Answers) -> Self {
-        Self { id: "", picture: Picture::Pixels(pixels), answers, subgroups: None }
+        Self { id: "", picture: Picture::Pixels(pixels), answers, text: None, subgroups: None }
     }
+
+    /// The same with a text.
+    #[must_use]
+    pub fn with_text(self, text: &'a str) -> Self {
+        Self { text: Some(text), ..self }
+    }
+
+    /// What stands beside the picture.
+    pub(crate) fn beside(&self) -> Beside<'a> {
+        let text = self.text.filter(|text| !text.trim().is_empty());
+        Beside { answers: self.answers, text }
+    }
+}
+
+/// What a request gives beside its picture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    pub(crate) answers: &'a Answers,
+    /// Not blank.
+    pub(crate) text: Option<&'a str>,
 }
 
 /// What answers requests: a [`Predictor`](crate::Predictor) or an [`Ensemble`](crate::Ensemble).

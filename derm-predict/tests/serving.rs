@@ -251,7 +251,7 @@ fn an_image_over_the_limit_is_named_and_not_decoded() {
     let predictor = served(&Tiny::new(false));
     let answers = Answers::new();
     let too_large = |predictor: &Predictor, picture: Picture<'_>, expected: (&str, u64, u64)| {
-        let request = Request { id: "", picture, answers: &answers, subgroups: None };
+        let request = Request { id: "", picture, answers: &answers, text: None, subgroups: None };
         let error = predictor.decide(&request).unwrap_err();
         let Error::ImageTooLarge { name, unit, got, maximum } = &error else { panic!("{error:?}") };
         assert_eq!((*unit, *got, *maximum), expected);
@@ -263,7 +263,9 @@ fn an_image_over_the_limit_is_named_and_not_decoded() {
     // At the limits, and one past each.
     let predictor = predictor.with_limits(at(size, 4));
     for picture in [from_file, from_bytes] {
-        predictor.decide(&Request { id: "", picture, answers: &answers, subgroups: None }).unwrap();
+        predictor
+            .decide(&Request { id: "", picture, answers: &answers, text: None, subgroups: None })
+            .unwrap();
     }
     let predictor = predictor.with_limits(at(size - 1, 4));
     too_large(&predictor, from_file, ("bytes", size, size - 1));

@@ -9,6 +9,7 @@ use derm_data::Batch;
 use crate::learner::Learner;
 use crate::precision::{gradients_in_f32, output_in_f32, scale_gradients};
 use crate::recomputation::RecomputedBackward;
+use crate::texts::input_of;
 use crate::{Objective, OptimizerStep};
 
 /// How the forward and backward passes of a step are made.
@@ -48,12 +49,12 @@ pub(crate) fn gradients<B: Backbone>(
     let mut sum = None;
     let mut accumulated = GradientsAccumulator::new();
     for (number, batch) in batches.iter().enumerate() {
-        let (images, answers) = (batch.images.clone(), batch.answers.clone());
+        let ClassifierInput { images, answers, text } = input_of(batch);
         let (images, answers) = match half.map(HalfPrecision::dtype) {
             None => (images, answers),
             Some(format) => (images.cast(format), answers.map(|answers| answers.cast(format))),
         };
-        let input = ClassifierInput { images, answers, text: None };
+        let input = ClassifierInput { images, answers, text };
         let mut value = None;
         let mut loss_of = |output: ClassifierOutput| {
             let output = if half.is_some() { output_in_f32(output) } else { output };

@@ -7,7 +7,7 @@ use derm_core::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ModelRecipe, RecomputedBackward, recomputed};
+use crate::{ModelRecipe, RecomputedBackward, TextRecipe, recomputed};
 
 /// A family of networks that a run can train and a bundle can describe.
 ///
@@ -20,7 +20,8 @@ pub trait Architecture {
     /// What describes the network in a bundle's `config.json`.
     type Config: Serialize + DeserializeOwned;
 
-    /// The network that the recipe asks for, with `num_classes` logits and, where it reads answers, their encoder.
+    /// The network that the recipe asks for, with `num_classes` logits and, where it reads answers, their encoder. Where
+    /// the recipe has a section `text`, a network without its text encoder is refused.
     fn config(
         recipe: &ModelRecipe,
         num_classes: usize,
@@ -58,7 +59,8 @@ impl Architecture for Named {
         questionnaire: Option<QuestionnaireEncoderConfig>,
     ) -> ClassifierConfig {
         let (dropout, fusion) = (recipe.dropout, recipe.fusion.clone());
-        let head = HeadConfig { dropout, questionnaire, fusion, ..HeadConfig::new(num_classes) };
+        let text = recipe.text.as_ref().map(TextRecipe::config);
+        let head = HeadConfig { dropout, questionnaire, text, fusion, ..HeadConfig::new(num_classes) };
         ClassifierConfig { backbone: recipe.backbone(), head }
     }
 

@@ -72,6 +72,30 @@ pub enum Error {
         /// What is wrong.
         source: Box<Self>,
     },
+    /// The network reads texts, and no record has one.
+    #[error(
+        "no record of {dataset} has a text: name the column of the texts (`dataset.source.csv.text`), or take `model.text` out"
+    )]
+    NoText {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A tokenizer that knows tokens which the text encoder does not.
+    #[error(
+        "the tokenizer has {tokens} tokens: the text encoder knows {vocabulary}; `model.text.tokenizer` must be the one \
+         of `model.text.encoder`"
+    )]
+    TokenizerVocabulary {
+        /// One more than the tokenizer's largest id.
+        tokens: usize,
+        /// Tokens of the encoder.
+        vocabulary: usize,
+    },
+    /// An architecture of one's own that does not build the text encoder of the recipe.
+    #[error(
+        "the network's text encoder is not the one of `model.text`: its architecture has to build that one, or none"
+    )]
+    TextEncoder,
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] derm_data::Error),

@@ -7,6 +7,7 @@ use derm_data::{Batch, Dataset, Loader, Record, Split, TestView};
 use ndarray::Array2;
 
 use crate::Error;
+use crate::texts::input_of;
 
 /// The logits of every batch of a loader, in its order, with the records they belong to.
 ///
@@ -20,7 +21,7 @@ pub(crate) fn logits<B: Backbone>(
     let (mut rows, mut values) = (Vec::new(), Vec::new());
     for batch in loader.epoch(0) {
         let batch = Batch::to_device(batch?, device)?;
-        let logits = model.forward(batch.images, batch.answers, &Taps::none()).logits;
+        let logits = model.forward_input(input_of(&batch), &Taps::none()).logits;
         values.extend(host_values(logits));
         rows.extend(batch.indices);
     }

@@ -44,6 +44,7 @@ mod study;
 mod summary;
 mod teacher;
 mod tensorboard;
+mod texts;
 mod trainer;
 mod training_log;
 mod validation_metric;
@@ -72,7 +73,7 @@ pub use progress::Progress;
 pub use recipe::{
     AbstentionRecipe, CheckpointsRecipe, ClassWeights, ConformalRecipe, DatasetRecipe, DistillationRecipe,
     EarlyStoppingRecipe, EmaRecipe, EvaluationRecipe, FinalWeights, FreezeRecipe, ImageNorm, LossName,
-    LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TrainingRecipe,
+    LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TextRecipe, TrainingRecipe,
 };
 pub use recomputation::{RecomputedBackward, RecomputedGradients, recomputed};
 pub use run::{Finished, run, run_with};

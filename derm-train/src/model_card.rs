@@ -37,9 +37,10 @@ pub(crate) fn model_card(
     line("The weights inherit the licence of the data; see its publisher.\n");
     line("## Network\n");
     let answers = if recipe.model.use_answers { " and the questionnaire" } else { "" };
+    let text = if recipe.model.text.is_some() { " and a text" } else { "" };
     let size = recipe.model.image_size;
     line(&format!(
-        "Reads an image of {size} × {size} pixels{answers}, view `{}`; {} parameters.\n",
+        "Reads an image of {size} × {size} pixels{answers}{text}, view `{}`; {} parameters.\n",
         recipe.evaluation.view, parameters.trainable
     ));
     line("## Test metrics\n");

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use derm_backbones::TextTokenizer;
 use derm_core::{Normalization, SplitRole, sha256_hex};
 use derm_data::{
     Dataset, LastBatch, LeakReport, Loader, LoaderConfig, PixelCache, Questionnaire, Record, Resize,
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
+use crate::texts::{Tokenizer, token_rows};
 use crate::{Error, Recipe};
 
 /// The data of a run: read, checked, split, with pixels at the network's size.
@@ -25,6 +27,7 @@ pub struct Prepared {
     /// Standardisation of the pixels.
     pub normalization: Normalization,
     samples: Samples,
+    tokenizer: Option<Tokenizer>,
     cache: Arc<PixelCache>,
     config: LoaderConfig,
 }
@@ -34,8 +37,18 @@ impl Prepared {
     /// questionnaire's scaling on the training rows.
     ///
     /// # Errors
-    /// What reading gives: a file, row, class or image that is missing or wrong; a class without rows in a role.
+    /// What reading gives: a file, row, class or image that is missing or wrong; a class without rows in a role. Where
+    /// the network reads texts, [`Error::NoText`] for records without any, and what is wrong with the tokenizer.
     pub fn new(recipe: &Recipe, progress: Progress) -> Result<Self, Error> {
+        Self::with_tokenizer(recipe, Tokenizer::of(recipe)?, progress)
+    }
+
+    /// The same with the tokenizer of a network that is there already, or none for one that reads no text.
+    pub(crate) fn with_tokenizer(
+        recipe: &Recipe,
+        tokenizer: Option<Tokenizer>,
+        progress: Progress,
+    ) -> Result<Self, Error> {
         let section = &recipe.dataset;
         progress.stage("reading the dataset");
         let mut dataset = section.read()?;
@@ -54,13 +67,18 @@ impl Prepared {
             if recipe.model.use_answers { Questionnaire::Encode } else { Questionnaire::Ignore };
         let normalization = recipe.model.image_norm.normalization();
         let samples = Samples::new(&dataset, Arc::clone(&cache), normalization, questionnaire)?;
+        let samples = match &tokenizer {
+            Some(tokenizer) => samples.with_tokens(tokenizer.rows(&dataset)?)?,
+            None => samples,
+        };
         let config = LoaderConfig {
             batch_size: recipe.training.batch_size,
             workers: section.workers,
             prefetch: section.prefetch,
             last_batch: LastBatch::Keep,
         };
-        let prepared = Self { dataset, leak_report, split, resize, normalization, samples, cache, config };
+        let prepared =
+            Self { dataset, leak_report, split, resize, normalization, samples, tokenizer, cache, config };
         progress.line(&prepared.summary()?);
         if recipe.model.use_answers {
             let warning = if prepared.leak_report.leaks() { "warning: " } else { "" };
@@ -81,7 +99,8 @@ impl Prepared {
         let sampler = Sampler::new(indices, &classes, order, seed)?;
         let config = LoaderConfig { last_batch: LastBatch::Drop, ..self.config };
         let loader = Loader::new(self.samples.clone(), sampler, Some(recipe.training.augmentation), config)?;
-        Ok(loader.with_mix(recipe.training.batch_mix)?)
+        let hidden = recipe.model.text.as_ref().map_or(0.0, |text| text.text_dropout);
+        Ok(loader.with_mix(recipe.training.batch_mix)?.with_text_dropout(hidden)?)
     }
 
     /// The rows of a role in order, as they are.
@@ -89,15 +108,44 @@ impl Prepared {
     /// # Errors
     /// As [`Loader::new`].
     pub fn loader(&self, role: SplitRole) -> Result<Loader, Error> {
+        self.loader_of(role, self.samples.clone())
+    }
+
+    /// The same for another network's tokenizer, or for one that reads no text.
+    pub(crate) fn loader_by(
+        &self,
+        role: SplitRole,
+        tokenizer: Option<&TextTokenizer>,
+    ) -> Result<Loader, Error> {
+        match tokenizer {
+            Some(tokenizer) => {
+                let tokens = token_rows(tokenizer, &self.dataset)?;
+                self.loader_of(role, self.samples.with_tokens(tokens)?)
+            }
+            None => self.loader_of(role, self.samples.without_tokens()),
+        }
+    }
+
+    fn loader_of(&self, role: SplitRole, samples: Samples) -> Result<Loader, Error> {
         let indices = self.split.indices(&self.dataset, role)?;
         let classes = self.dataset.classes(&indices)?;
         let sampler = Sampler::new(indices, &classes, SampleOrder::Sequential, 0)?;
-        Ok(Loader::new(self.samples.clone(), sampler, None, self.config)?)
+        Ok(Loader::new(samples, sampler, None, self.config)?)
     }
 
     /// Width of the encoded questionnaire, where the network reads it.
     pub fn answers_width(&self) -> Option<usize> {
         (self.samples.answer_width() > 0).then(|| self.samples.answer_width())
+    }
+
+    /// The tokenizer, where the network reads texts.
+    pub fn tokenizer(&self) -> Option<&TextTokenizer> {
+        self.tokenizer.as_ref().map(|read| &read.tokenizer)
+    }
+
+    /// SHA-256 of what the tokenizer was read from.
+    pub(crate) fn tokenizer_hash(&self) -> Option<String> {
+        self.tokenizer.as_ref().map(|read| read.sha256.clone())
     }
 
     /// The pixels of every record, as the cache stores them.
@@ -118,14 +166,18 @@ impl Prepared {
         Ok(self.dataset.class_counts_of(&self.split.indices(&self.dataset, SplitRole::Train)?)?)
     }
 
-    /// SHA-256, in hexadecimal, of what is learned of the records: their labels by name, and their answers where the
-    /// network reads these. A table or a label mapping that was edited gives another one.
+    /// SHA-256, in hexadecimal, of what is learned of the records: their labels by name, and their answers and texts where
+    /// the network reads these. A table or a label mapping that was edited gives another one.
     pub(crate) fn records_hash(&self) -> String {
         let names = self.dataset.labels().names();
         let with_answers = self.samples.answer_width() > 0;
         let of_record = |record: &Record| {
             let answers = with_answers.then_some(&record.answers);
-            json!([record.id, names[record.class.get()], record.soft_label, answers])
+            let (id, name) = (&record.id, &names[record.class.get()]);
+            match self.tokenizer {
+                None => json!([id, name, record.soft_label, answers]),
+                Some(_) => json!([id, name, record.soft_label, answers, record.text]),
+            }
         };
         let records: Vec<Value> = self.dataset.records().iter().map(of_record).collect();
         let columns = with_answers.then(|| self.dataset.schema().column_names());

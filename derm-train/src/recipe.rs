@@ -12,6 +12,7 @@ mod evaluation;
 mod loss;
 mod model;
 mod phases;
+mod text;
 mod training;
 
 pub use abstention::AbstentionRecipe;
@@ -25,6 +26,7 @@ pub use evaluation::EvaluationRecipe;
 pub use loss::{ClassWeights, LossName, LossRecipe};
 pub use model::{ImageNorm, ModelRecipe};
 pub use phases::{FreezeRecipe, PhaseRecipe};
+pub use text::TextRecipe;
 pub use training::TrainingRecipe;
 
 use std::path::{Path, PathBuf};

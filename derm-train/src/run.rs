@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use derm_backbones::{Classifier, ParameterCount, count_parameters};
+use derm_backbones::{Classifier, ParameterCount, PublishedKeys, count_parameters};
 use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
 use derm_predict::{Bundle, BundleConfig, Predictor, Provenance, WeightFormat};
 
@@ -12,11 +12,12 @@ use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
 use crate::inference::{TASK, predict_view};
 use crate::model_card::model_card;
-use crate::published_weights::with_weights;
+use crate::published_weights::{with_text_weights, with_weights};
 use crate::recomputation::recomputation_of;
 use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA};
 use crate::seed::{Purpose, derive};
 use crate::teacher::LoadedTeacher;
+use crate::texts::{TOKENIZER, check_reads};
 use crate::versions;
 use crate::{
     Breakdown, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, Objective, Prepared, Progress,
@@ -118,6 +119,7 @@ pub fn run_with<A: Architecture>(
         },
         labels: prepared.dataset.labels(),
         schema: recipe.model.use_answers.then(|| prepared.dataset.schema()),
+        tokenizer: prepared.tokenizer(),
         calibration: &assessment.calibration,
         metrics,
         model_card: model_card(recipe, &prepared, parameters, &assessment),
@@ -170,9 +172,7 @@ pub(crate) fn train<A: Architecture>(
 
     let num_classes = prepared.dataset.labels().num_classes();
     let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
-    device.seed(derive(recipe.seed, Purpose::Weights, 0));
-    let model = A::init(&config, device)?;
-    let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
+    let Start { model, weights, text_weights } = Start::new::<A>(recipe, &config, device, progress)?;
     let recompute = recomputation_of::<A>(&recipe.model)?;
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
@@ -185,6 +185,8 @@ pub(crate) fn train<A: Architecture>(
         records: prepared.records_hash(),
         teacher: teacher.as_ref().map(|teacher| teacher.weights.clone()),
         weights,
+        text_weights,
+        tokenizer: prepared.tokenizer_hash(),
     };
     let folder = RunFolder::begin(recipe, &inputs)?;
     prepared.split.write(folder.join("split.json"))?;
@@ -206,11 +208,39 @@ pub(crate) fn train<A: Architecture>(
     Ok(TrainedRun { folder, prepared, config, parameters, trained })
 }
 
-/// Writes what a checkpoint does not say of its network: its classes and its questionnaire.
+/// The network before its first step.
+struct Start<B: Backbone> {
+    model: Classifier<B>,
+    /// SHA-256 of the published weights that it begins with.
+    weights: Option<String>,
+    /// SHA-256 of those of its text encoder.
+    text_weights: Option<String>,
+}
+
+impl<B: Backbone + PublishedKeys> Start<B> {
+    fn new<A: Architecture<Backbone = B>>(
+        recipe: &Recipe,
+        config: &A::Config,
+        device: &Device,
+        progress: Progress,
+    ) -> Result<Self, Error> {
+        device.seed(derive(recipe.seed, Purpose::Weights, 0));
+        let model = A::init(config, device)?;
+        check_reads(&model, recipe)?;
+        let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
+        let (model, text_weights) = with_text_weights(model, recipe.model.text.as_ref(), device, progress)?;
+        Ok(Self { model, weights, text_weights })
+    }
+}
+
+/// Writes what a checkpoint does not say of its network: its classes, its questionnaire and its tokenizer.
 fn describe(folder: &RunFolder, recipe: &Recipe, prepared: &Prepared) -> Result<(), Error> {
     prepared.dataset.labels().write(folder.join(LABELS))?;
     if recipe.model.use_answers {
         prepared.dataset.schema().write(folder.join(SCHEMA))?;
+    }
+    if let Some(tokenizer) = prepared.tokenizer() {
+        tokenizer.save(folder.join(TOKENIZER))?;
     }
     Ok(())
 }

@@ -24,23 +24,31 @@ const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillatio
 pub(crate) struct Inputs {
     /// Hash of the split: who was learned from.
     pub split: String,
-    /// Hash of the records: which labels and answers were learned.
+    /// Hash of the records: which labels, answers and texts were learned.
     pub records: String,
     /// SHA-256 of the teacher's weights.
     pub teacher: Option<String>,
     /// SHA-256 of the file of weights that the network began with.
     pub weights: Option<String>,
+    /// SHA-256 of the file of weights that the text encoder began with.
+    #[serde(default)]
+    pub text_weights: Option<String>,
+    /// SHA-256 of the file of the tokenizer.
+    #[serde(default)]
+    pub tokenizer: Option<String>,
 }
 
 /// The folder of one run.
 ///
 /// ```text
 /// config.yaml             the resolved recipe: every key with its value
-/// inputs.json             hashes of the split, of labels and answers, of the teacher's and of published weights
+/// inputs.json             hashes of the split, of labels, answers and texts, of the teacher's and of published weights,
+///                         of the tokenizer
 /// split.json              who is in which role
 /// versions.json           what each build that wrote here was made of
 /// labels.txt              the classes, in logit order
 /// feature_schema.json     the questionnaire, where the network reads it
+/// tokenizer.json          words to tokens, where the network reads texts
 /// checkpoints/            the latest checkpoint
 /// best/                   the weights of the best epochs
 /// history.jsonl           one line an epoch
@@ -158,22 +166,23 @@ fn check_inputs(folder: &Path, now: &Inputs) -> Result<(), Error> {
         let origin = path.display().to_string();
         Error::Key { origin, key: ".".to_owned(), reason: error.to_string() }
     })?;
-    let Inputs { split, records, teacher, weights } = &before;
+    let Inputs { split, records, teacher, weights, text_weights, tokenizer } = &before;
+    let digests = |before: &Option<String>, now: &Option<String>| {
+        let digest = |one: &Option<String>| one.clone().unwrap_or("none".to_owned());
+        format!("was {} and is {}", digest(before), digest(now))
+    };
     let key = if *split != now.split {
         format!("the split of the data was {split} and is {}", now.split)
     } else if *records != now.records {
-        format!("the hash of the records' labels and answers was {records} and is {}", now.records)
+        format!("the hash of the records' labels, answers and texts was {records} and is {}", now.records)
     } else if *teacher != now.teacher {
-        let digest = |teacher: &Option<String>| teacher.clone().unwrap_or("none".to_owned());
-        format!(
-            "the SHA-256 of the teacher's weights was {} and is {}",
-            digest(teacher),
-            digest(&now.teacher)
-        )
+        format!("the SHA-256 of the teacher's weights {}", digests(teacher, &now.teacher))
     } else if *weights != now.weights {
-        let digest = |weights: &Option<String>| weights.clone().unwrap_or("none".to_owned());
-        let (before, now) = (digest(weights), digest(&now.weights));
-        format!("the SHA-256 of `model.weights` was {before} and is {now}")
+        format!("the SHA-256 of `model.weights` {}", digests(weights, &now.weights))
+    } else if *text_weights != now.text_weights {
+        format!("the SHA-256 of `model.text.weights` {}", digests(text_weights, &now.text_weights))
+    } else if *tokenizer != now.tokenizer {
+        format!("the SHA-256 of `model.text.tokenizer` {}", digests(tokenizer, &now.tokenizer))
     } else {
         return Ok(());
     };
@@ -213,8 +222,8 @@ fn difference(before: &Recipe, now: &Recipe) -> Option<String> {
 }
 
 /// Keys in those sections that change no weight: how batches are prepared, how often a checkpoint is written, what is
-/// logged, where the teacher lies, because its digest is compared, and where its logits are kept.
-const FREE: [&str; 9] = [
+/// logged, where teacher, published weights and tokenizer lie, because their digests are compared, and where its logits are kept.
+const FREE: [&str; 11] = [
     "dataset.workers",
     "dataset.prefetch",
     "dataset.cache_mib",
@@ -222,6 +231,8 @@ const FREE: [&str; 9] = [
     "training.log_steps",
     "training.tensorboard",
     "model.weights",
+    "model.text.weights",
+    "model.text.tokenizer",
     "distillation.teacher",
     "distillation.cache",
 ];
@@ -254,7 +265,9 @@ mod tests {
 
     fn inputs() -> Inputs {
         let (split, records) = ("0f3a".to_owned(), "5c".to_owned());
-        Inputs { split, records, teacher: Some("77".to_owned()), weights: Some("88".to_owned()) }
+        let [teacher, weights, text_weights, tokenizer] =
+            ["77", "88", "99", "aa"].map(|text| Some(text.to_owned()));
+        Inputs { split, records, teacher, weights, text_weights, tokenizer }
     }
 
     /// A folder with a checkpoint, and its recipe.
@@ -291,9 +304,11 @@ mod tests {
         let (_place, recipe) = begun();
         for (other, word) in [
             (Inputs { split: "ffff".to_owned(), ..inputs() }, "split"),
-            (Inputs { records: "5d".to_owned(), ..inputs() }, "labels and answers"),
+            (Inputs { records: "5d".to_owned(), ..inputs() }, "labels, answers and texts"),
             (Inputs { teacher: None, ..inputs() }, "teacher"),
             (Inputs { weights: None, ..inputs() }, "model.weights"),
+            (Inputs { text_weights: None, ..inputs() }, "model.text.weights"),
+            (Inputs { tokenizer: None, ..inputs() }, "model.text.tokenizer"),
         ] {
             let error = RunFolder::begin(&recipe, &other).unwrap_err();
             assert!(matches!(error, Error::OtherRun { .. }), "{error}");

@@ -1,5 +1,6 @@
 use derm_core::SplitRole;
 use derm_data::{Answers, LeakReport, LeakVerdict, Record};
+use derm_predict::Request;
 use derm_report::{Align, GalleryItem, LearningCurve, Report, Section, Table, learning_curves, metric_table};
 
 use crate::architecture::Architecture;
@@ -71,8 +72,9 @@ impl<A: Architecture> Finished<A> {
     fn lead(&self) -> String {
         let dataset = &self.prepared.dataset;
         let answers = if self.recipe.model.use_answers { " and the questionnaire" } else { "" };
+        let texts = if self.recipe.model.text.is_some() { " and texts" } else { "" };
         format!(
-            "{} on {}: {} parameters, reads {} px images{answers}.",
+            "{} on {}: {} parameters, reads {} px images{answers}{texts}.",
             self.recipe.name,
             dataset.name(),
             self.parameters.trainable,
@@ -135,7 +137,9 @@ impl<A: Architecture> Finished<A> {
             let Some(record) = by_id.get(rows.ids()[row].as_str()) else { continue };
             let pixels = pixels(record)?;
             let answers = if self.recipe.model.use_answers { record.answers.clone() } else { Answers::new() };
-            let decision = self.predictor.predict(&pixels, &answers)?;
+            let text = record.text.as_deref().filter(|_| self.predictor.tokenizer().is_some());
+            let request = Request { text, ..Request::pixels(&pixels, &answers) };
+            let decision = self.predictor.decide(&request)?;
             items.push(GalleryItem {
                 image: png(&pixels, &record.id)?,
                 caption: record.id.clone(),

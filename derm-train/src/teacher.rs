@@ -6,9 +6,9 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{AnyBackbone, Classifier};
+use derm_backbones::{AnyBackbone, Classifier, ClassifierInput, Tokens};
 use derm_core::{Backbone, FileError, LabelMap, Normalization, SplitRole, Taps, sha256_file, sha256_hex};
-use derm_data::{Batch, FeatureSchema, Orientation, Resize, ResizeRule};
+use derm_data::{Batch, BatchTokens, FeatureSchema, Orientation, Resize, ResizeRule, TokenRows};
 use derm_distill::{CacheKey, NetworkOutput, NormalizationMap, TeacherCache};
 use derm_predict::Predictor;
 use ndarray::Array3;
@@ -17,6 +17,7 @@ use crate::architecture::{Architecture, Named};
 use crate::best_checkpoints::BestCheckpoints;
 use crate::checkpoint::Checkpoints;
 use crate::run_folder::{CONFIG, LABELS, SCHEMA};
+use crate::texts::{Tokenizer, tokens_of};
 use crate::{Error, Prepared, Progress, Recipe};
 
 /// A network that others learn from, with what it needs to know of its input.
@@ -26,6 +27,8 @@ pub(crate) struct LoadedTeacher {
     pub model: Classifier<AnyBackbone>,
     labels: LabelMap,
     schema: Option<FeatureSchema>,
+    /// Its own tokenizer, with a digest of it, where it reads texts.
+    tokenizer: Option<Tokenizer>,
     resize: Resize,
     normalization: Normalization,
     /// SHA-256 of its weights' file.
@@ -65,6 +68,7 @@ impl LoadedTeacher {
         let bundle = Predictor::load(folder, device)?;
         let weights = bundle.manifest().files.get("model.safetensors");
         Ok(Self {
+            tokenizer: Tokenizer::of_bundle(&bundle),
             labels: bundle.labels().clone(),
             schema: bundle.schema().cloned(),
             resize: bundle.resize(),
@@ -86,6 +90,7 @@ impl LoadedTeacher {
         })?;
         let schema = recipe.model.use_answers.then(|| FeatureSchema::read(run.join(SCHEMA))).transpose()?;
         let questionnaire = schema.as_ref().and_then(|schema| recipe.model.questionnaire(schema));
+        let tokenizer = recipe.model.text.as_ref().map(|_| Tokenizer::of_run(run)).transpose()?;
         let config = Named::config(&recipe.model, labels.num_classes(), questionnaire);
         let model = config.init_undrawn(device)?;
         let model = Checkpoints::model(checkpoint, model)?;
@@ -93,6 +98,7 @@ impl LoadedTeacher {
             model: model.valid().fold_batch_norm(),
             labels,
             schema,
+            tokenizer,
             resize: Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?,
             normalization: recipe.model.image_norm.normalization(),
             weights: sha256_file(checkpoint.join(crate::checkpoint::MODEL))?.0,
@@ -110,6 +116,10 @@ impl LoadedTeacher {
         if self.resize != prepared.resize {
             let (teacher, student) = (format!("{:?}", self.resize), format!("{:?}", prepared.resize));
             return differs("image size, crop or interpolation", teacher, student);
+        }
+        let told = || prepared.dataset.records().iter().any(|record| record.text.is_some());
+        if self.tokenizer.is_some() && !told() {
+            return differs("text", "reads one".to_owned(), "no record has one".to_owned());
         }
         match &self.schema {
             Some(schema) if schema != prepared.dataset.schema() => {
@@ -139,8 +149,12 @@ impl LoadedTeacher {
                 TeacherAnswers::Own(Box::new(Tensor::from_data(data, device)))
             }
         };
+        let texts = match &self.tokenizer {
+            None => TeacherTexts::None,
+            Some(read) => TeacherTexts::Own(Box::new(read.rows(&prepared.dataset)?)),
+        };
         let normalization = NormalizationMap::new(prepared.normalization, self.normalization);
-        Ok(Teacher { model: &self.model, normalization, answers, known: None })
+        Ok(Teacher { model: &self.model, normalization, answers, texts, known: None })
     }
 
     /// What the logits of this teacher on the training rows depend on.
@@ -156,12 +170,23 @@ impl LoadedTeacher {
             let record = prepared.dataset.record(row)?;
             let answers = self.schema.as_ref().map(|_| &record.answers);
             let pixels = sha256_hex(prepared.pixels().get(row)?.as_bytes());
-            records += &serde_json::json!([record.id, pixels, answers]).to_string();
+            let line = match self.tokenizer {
+                None => serde_json::json!([record.id, pixels, answers]),
+                Some(_) => serde_json::json!([record.id, pixels, answers, record.text]),
+            };
+            records += &line.to_string();
+        }
+        let mut preparation =
+            format!("{:?}, {:?}, {:?}", self.resize, prepared.normalization, self.normalization);
+        if let Some(tokenizer) = &self.tokenizer {
+            // All texts are padded to the longest of the dataset.
+            let longest = tokenizer.rows(&prepared.dataset)?.longest();
+            preparation = format!("{preparation}, tokenizer {} to {longest} tokens", tokenizer.sha256);
         }
         Ok(CacheKey {
             weights: self.weights.clone(),
             records: sha256_hex(records.as_bytes()),
-            preparation: format!("{:?}, {:?}, {:?}", self.resize, prepared.normalization, self.normalization),
+            preparation,
             views: orientations.iter().map(|orientation| format!("{orientation:?}")).collect(),
             batch_size: recipe.training.batch_size,
         })
@@ -203,7 +228,20 @@ pub struct Teacher<'a, T: Backbone> {
     model: &'a Classifier<T>,
     normalization: NormalizationMap,
     answers: TeacherAnswers,
+    texts: TeacherTexts,
     known: Option<KnownLogits>,
+}
+
+/// Which texts a teacher reads.
+#[derive(Debug)]
+enum TeacherTexts {
+    /// None.
+    None,
+    /// Those of the batch, by the student's tokenizer.
+    OfBatch,
+    /// Those of every record by its own tokenizer, hidden from the student or not. They are padded to one length, so that
+    /// what it says of a picture does not depend on the batch.
+    Own(Box<TokenRows>),
 }
 
 /// Whose answers a teacher reads.
@@ -244,12 +282,13 @@ impl KnownLogits {
 
 impl<'a, T: Backbone> Teacher<'a, T> {
     /// A teacher that reads what the student reads: pixels of the same standardisation and, where it has a
-    /// questionnaire, the same answers. `model` is in inference mode on the device without autodiff.
+    /// questionnaire or a text encoder, the same answers and tokens. `model` is in inference mode on the device without autodiff.
     pub fn new(model: &'a Classifier<T>) -> Self {
         let answers =
             if model.num_answers().is_some() { TeacherAnswers::OfBatch } else { TeacherAnswers::None };
         let same = NormalizationMap::new(Normalization::HALF, Normalization::HALF);
-        Self { model, normalization: same, answers, known: None }
+        let texts = if model.text().is_some() { TeacherTexts::OfBatch } else { TeacherTexts::None };
+        Self { model, normalization: same, answers, texts, known: None }
     }
 
     /// With pixels brought from the student's standardisation to its own.
@@ -266,7 +305,7 @@ impl<'a, T: Backbone> Teacher<'a, T> {
     /// What it says of a batch, on the device without autodiff.
     ///
     /// # Panics
-    /// Where it reads answers that the batch does not have, and for sizes that its encoder does not take.
+    /// Where it reads answers or texts that the batch does not have, and for sizes that its encoder does not take.
     pub fn output(&self, batch: &Batch, taps: &Taps) -> NetworkOutput {
         let images = batch.images.clone().without_autodiff();
         if let Some(known) = &self.known {
@@ -281,7 +320,19 @@ impl<'a, T: Backbone> Teacher<'a, T> {
                 Some(Tensor::clone(rows).select(0, Tensor::from_data(data, &rows.device())))
             }
         };
-        let output = self.model.forward(self.normalization.apply(images), answers, taps);
+        let text = match &self.texts {
+            TeacherTexts::None => None,
+            TeacherTexts::OfBatch => batch.tokens.clone().map(|tokens| {
+                let BatchTokens { ids, padding } = tokens;
+                let (ids, padding) = (ids.without_autodiff(), padding.without_autodiff());
+                Tokens { ids, padding, types: None }
+            }),
+            TeacherTexts::Own(rows) => {
+                Some(tokens_of(rows.padded(&batch.indices, rows.longest()).to_device(&images.device())))
+            }
+        };
+        let input = ClassifierInput { images: self.normalization.apply(images), answers, text };
+        let output = self.model.forward_input(input, taps);
         NetworkOutput { logits: output.logits, features: Some(output.features) }
     }
 
@@ -356,6 +407,7 @@ evaluation: {{ calibration_bins: 5 }}
             model: config.init(&device).unwrap().valid(),
             labels: with_answers.dataset.labels().clone(),
             schema: Some(with_answers.dataset.schema().clone()),
+            tokenizer: None,
             resize: with_answers.resize,
             normalization: with_answers.normalization,
             weights: String::new(),

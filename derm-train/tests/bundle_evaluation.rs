@@ -31,7 +31,7 @@ fn a_bundle_gives_the_numbers_of_its_run() {
 
     let measure = BundleEvaluation {
         corruptions: vec![CorruptionKind::GaussianNoise],
-        efficiency: Some(EfficiencyConfig { batch_sizes: vec![1, 3], warmup: 1, repeats: 3 }),
+        efficiency: Some(EfficiencyConfig { batch_sizes: vec![1, 3], warmup: 1, repeats: 3, text_tokens: 4 }),
         // It teaches itself, so that both agree on every row.
         teacher: Some(bundle.clone()),
         compare_flips: true,

@@ -12,7 +12,7 @@ use derm_backbones::weights::from_safetensors;
 use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig};
 use derm_core::{FileError, Predictions, Probabilities, Role, SplitRole, atomic};
 use derm_data::Answers;
-use derm_predict::{Bundle, BundleConfig, Predictor, WeightFormat};
+use derm_predict::{Bundle, BundleConfig, Predictor, Request, WeightFormat};
 use derm_train::{Assessment, Error, Prepared, Progress, Recipe, predict_view};
 use ndarray::Array2;
 use serde::Serialize;
@@ -127,6 +127,7 @@ pub fn run(
         config,
         labels: before.labels(),
         schema: before.schema(),
+        tokenizer: before.tokenizer(),
         calibration: &assessment.calibration,
         metrics,
         model_card: card + &note,
@@ -206,8 +207,10 @@ impl Study<'_> {
         for index in split.indices(dataset, SplitRole::Test)? {
             let (record, pixels) = (dataset.record(index)?, self.prepared.pixels().get(index)?);
             let answers = if predictor.schema().is_some() { &record.answers } else { &none };
+            let text = record.text.as_deref().filter(|_| predictor.tokenizer().is_some());
+            let request = Request { text, ..Request::pixels(&pixels, answers) };
             let clock = Instant::now();
-            let logits = predictor.logits(&pixels, answers)?;
+            let logits = predictor.logits_of(&request)?;
             latencies.push(clock.elapsed().as_secs_f64());
             values.extend(logits.softmax().row(0).iter().copied());
             targets.push(record.class.get());

@@ -1,5 +1,7 @@
 //! What a synthetic clinic writes beside a photograph.
 
+use std::collections::BTreeSet;
+
 use super::diagnosis::Diagnosis;
 use crate::portable_rng::{PortableRng, Purpose};
 
@@ -61,6 +63,26 @@ const DISTRACTORS: Synonyms = &[
 const TOLD: f64 = 0.75;
 /// How often it holds a distractor, before and behind the rest.
 const DISTRACTED: f64 = 0.35;
+
+/// The words of every caption, each once, in the order of their bytes: a vocabulary for a tokenizer of one's own.
+///
+/// ```
+/// let words = derm_data::synthetic_caption_words();
+/// assert!(words.contains(&"irregular") && words.contains(&"scaly") && words.contains(&"."));
+/// ```
+pub fn synthetic_caption_words() -> Vec<&'static str> {
+    let words: BTreeSet<&str> =
+        every_phrase().flat_map(|phrase| phrase.split(' ')).chain(["on", "the", "."]).collect();
+    words.into_iter().collect()
+}
+
+/// Whatever a caption may say.
+fn every_phrase() -> impl Iterator<Item = &'static str> {
+    let described = COLOURS.iter().chain(&SHAPES).chain(&SURFACES).chain(&SIZES);
+    let sites = SITES.iter().map(|(_, words)| words);
+    let phrases = described.chain(sites).chain([&NOUNS, &DISTRACTORS]);
+    phrases.flat_map(|synonyms| synonyms.iter().copied())
+}
 
 /// What a person would say of a diagnosis: weights of the words' groups, in their order.
 struct Looks {
@@ -167,16 +189,7 @@ fn caption(adjectives: &[Synonyms], site: Option<Synonyms>, rng: &mut PortableRn
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    fn every_phrase() -> Vec<&'static str> {
-        let described = COLOURS.iter().chain(&SHAPES).chain(&SURFACES).chain(&SIZES);
-        let sites = SITES.iter().map(|(_, words)| words);
-        let phrases = described.chain(sites).chain([&NOUNS, &DISTRACTORS]);
-        phrases.flat_map(|synonyms| synonyms.iter().copied()).collect()
-    }
 
     #[test]
     fn no_phrase_holds_a_word_of_a_class() {
@@ -192,7 +205,7 @@ mod tests {
 
     #[test]
     fn no_two_groups_share_a_phrase() {
-        let phrases = every_phrase();
+        let phrases: Vec<&str> = every_phrase().collect();
         assert_eq!(phrases.iter().collect::<BTreeSet<_>>().len(), phrases.len());
     }
 

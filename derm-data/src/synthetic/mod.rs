@@ -17,5 +17,6 @@ mod structures;
 mod tint;
 mod view;
 
+pub use caption::synthetic_caption_words;
 pub use config::SyntheticConfig;
 pub(crate) use config::age_band;

@@ -6,8 +6,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use derm_backbones::{
-    AnyBackbone, BackboneConfig, BlockKind, Classifier, ClassifierConfig, HeadConfig,
-    QuestionnaireEncoderConfig, ResNetConfig, Stem,
+    AnyBackbone, BackboneConfig, BertConfig, BlockKind, Classifier, ClassifierConfig, ClassifierInput,
+    HeadConfig, QuestionnaireEncoderConfig, ResNetConfig, Stem, TextConfig, TextEncoderConfig, TextPooling,
+    TextTokenizer, Tokens,
 };
 use derm_calibration::{
     AbstainConfig, CalibrationRecord, Calibrator, ConformalConfig, FitCalibrator, PlattConfig,
@@ -37,6 +38,7 @@ pub(crate) struct Tiny {
     pub(crate) config: BundleConfig<ClassifierConfig>,
     pub(crate) labels: LabelMap,
     pub(crate) schema: Option<FeatureSchema>,
+    pub(crate) tokenizer: Option<TextTokenizer>,
     pub(crate) calibration: CalibrationRecord,
     pub(crate) provenance: Provenance,
 }
@@ -49,6 +51,18 @@ impl Tiny {
 
     /// With a questionnaire, or none.
     pub(crate) fn with_schema(schema: Option<FeatureSchema>) -> Self {
+        Self::reading(schema, None)
+    }
+
+    /// With a text of at most 8 tokens, and a questionnaire or none.
+    #[allow(dead_code)]
+    pub(crate) fn with_text(questionnaire: bool) -> Self {
+        let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\ndark\nspot\non\nthe\nback\nitches\nred";
+        let tokenizer = TextTokenizer::from_vocabulary_text(words, true, 8).unwrap();
+        Self::reading(questionnaire.then(|| derm_data::schema::synthetic().unwrap()), Some(tokenizer))
+    }
+
+    fn reading(schema: Option<FeatureSchema>, tokenizer: Option<TextTokenizer>) -> Self {
         let width = schema.as_ref().map(FeatureSchema::width);
         let block = BlockKind::Basic;
         let resnet = ResNetConfig { block, depths: vec![1, 1], widths: vec![4, 8], stem: Stem::Conv3x3 };
@@ -57,7 +71,13 @@ impl Tiny {
             dropout: 0.2,
             ..QuestionnaireEncoderConfig::new(inputs)
         });
-        let head = HeadConfig { dropout: 0.2, questionnaire: encoder, ..HeadConfig::new(CLASSES.len()) };
+        let bert = BertConfig { width: 8, layers: 1, heads: 2, hidden: 8, ..BertConfig::minilm_l6_h384() };
+        let text = tokenizer.as_ref().map(|tokenizer| TextConfig {
+            encoder: TextEncoderConfig::Bert(BertConfig { vocabulary: tokenizer.vocabulary(), ..bert }),
+            pooling: TextPooling::Mean,
+        });
+        let head =
+            HeadConfig { dropout: 0.2, questionnaire: encoder, text, ..HeadConfig::new(CLASSES.len()) };
         let model_config = ClassifierConfig { backbone: BackboneConfig::Resnet(resnet), head };
         let device = Device::default();
         let model = model_config.init(&device.clone().autodiff()).unwrap().train();
@@ -65,7 +85,9 @@ impl Tiny {
         let images =
             Tensor::<1, burn::tensor::Int>::arange(0..(4 * 3 * SIZE * SIZE) as i64, &on).float().sin();
         let answers = width.map(|width| Tensor::<2>::ones([4, width], &on));
-        model.forward(images.reshape([4, 3, SIZE, SIZE]), answers, &Taps::none());
+        let text = tokenizer.as_ref().map(|_| Tokens::new(Tensor::zeros([4, 3], &on)));
+        let images = images.reshape([4, 3, SIZE, SIZE]);
+        model.forward_input(ClassifierInput { images, answers, text }, &Taps::none());
         let config = BundleConfig {
             task: "diagnosis".to_owned(),
             model: model_config,
@@ -82,7 +104,7 @@ impl Tiny {
             source_revision: None,
             crate_versions: BTreeMap::new(),
         };
-        Self { model: model.valid(), config, labels, schema, calibration, provenance }
+        Self { model: model.valid(), config, labels, schema, tokenizer, calibration, provenance }
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<Manifest, Error> {
@@ -91,6 +113,7 @@ impl Tiny {
             config: self.config.clone(),
             labels: &self.labels,
             schema: self.schema.as_ref(),
+            tokenizer: self.tokenizer.as_ref(),
             calibration: &self.calibration,
             metrics: serde_json::json!({ "accuracy": 0.5 }),
             model_card: "# tiny\n".to_owned(),

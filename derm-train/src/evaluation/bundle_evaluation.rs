@@ -7,6 +7,7 @@ use derm_data::{Corruption, CorruptionKind, Loader};
 use derm_predict::Predictor;
 
 use crate::inference::{predict, predict_view};
+use crate::texts::Tokenizer;
 use crate::{
     Assessment, Breakdown, Efficiency, EfficiencyConfig, Error, ModelEvaluation, Prepared, Progress, Recipe,
     Robustness, TeacherComparison, ViewComparison,
@@ -48,7 +49,8 @@ impl BundleEvaluation {
         recipe.validate()?;
         let device = &device.clone().without_autodiff();
         let (predictor, parameters) = load(folder, device)?;
-        let prepared = Prepared::new(recipe, progress)?;
+        // Texts go by the bundle's own tokenizer, wherever the one is that the run was given.
+        let prepared = Prepared::with_tokenizer(recipe, Tokenizer::of_bundle(&predictor), progress)?;
         let (bundle, dataset) = (predictor.labels().names(), prepared.dataset.labels().names());
         if bundle != dataset {
             return Err(Error::BundleLabels { bundle: bundle.to_vec(), dataset: dataset.to_vec() });
@@ -180,5 +182,6 @@ fn teacher_predictions(
             (teacher.labels().names().to_vec(), prepared.dataset.labels().names().to_vec());
         return Err(Error::TeacherLabels { teacher, student });
     }
-    identity(teacher.model(), prepared, device)
+    let loader = prepared.loader_by(Test::ROLE, teacher.tokenizer())?;
+    predict_on(teacher.model(), prepared, &loader, device)
 }

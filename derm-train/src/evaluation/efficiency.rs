@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{Classifier, CountMacs, Macs, ParameterCount};
+use derm_backbones::{Classifier, ClassifierInput, CountMacs, Macs, ParameterCount, Tokens};
 use derm_core::{Backbone, FileError, Taps};
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use crate::recipe::check::check;
 /// | `batch_sizes` | 1 and 32 | each at least 1 |
 /// | `warmup` | 5 | passes that are not counted |
 /// | `repeats` | 50 | passes that are, 2 to 1000000 |
+/// | `text_tokens` | 32 | at least 1; no more than the text encoder has positions are taken |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EfficiencyConfig {
     /// Images a pass.
@@ -26,11 +27,13 @@ pub struct EfficiencyConfig {
     pub warmup: usize,
     /// Passes that are timed.
     pub repeats: usize,
+    /// Tokens of the text beside each image, where the model reads texts.
+    pub text_tokens: usize,
 }
 
 impl Default for EfficiencyConfig {
     fn default() -> Self {
-        Self { batch_sizes: vec![1, 32], warmup: 5, repeats: 50 }
+        Self { batch_sizes: vec![1, 32], warmup: 5, repeats: 50, text_tokens: 32 }
     }
 }
 
@@ -70,7 +73,8 @@ pub struct Efficiency {
     pub parameters: usize,
     /// Running statistics beside them.
     pub buffers: usize,
-    /// Multiply-accumulate operations of convolutions and linear layers for one image.
+    /// Multiply-accumulate operations of convolutions and linear layers for one image, and the text beside it where the
+    /// model reads one.
     pub macs_conv_and_linear: u64,
     /// Those of the products of attention.
     pub macs_attention: u64,
@@ -159,10 +163,13 @@ impl Efficiency {
         check("latency.batch_sizes", &sizes, "each at least 1", |_| {
             !config.batch_sizes.is_empty() && config.batch_sizes.iter().all(|&size| size >= 1)
         })?;
-        let Macs { conv_and_linear, attention } = model.macs([image_size; 2], 0);
+        check("latency.text_tokens", &config.text_tokens, "1 or more", |count| *count >= 1)?;
+        let text_tokens = model.text().map(|text| config.text_tokens.min(text.config().positions));
+        let Macs { conv_and_linear, attention } =
+            model.macs([image_size; 2], text_tokens.unwrap_or_default());
         let mut latency = Vec::new();
         for &batch_size in &config.batch_sizes {
-            let pass = ForwardPass { model, batch_size, image_size, device };
+            let pass = ForwardPass { model, batch_size, image_size, text_tokens, device };
             for _ in 0..config.warmup {
                 pass.seconds();
             }
@@ -187,6 +194,7 @@ struct ForwardPass<'a, B: Backbone> {
     model: &'a Classifier<B>,
     batch_size: usize,
     image_size: usize,
+    text_tokens: Option<usize>,
     device: &'a Device,
 }
 
@@ -203,8 +211,10 @@ impl<B: Backbone> ForwardPass<'_, B> {
             let width = values.len() / batch;
             Tensor::from_data(TensorData::new(values, [batch, width]), self.device)
         });
+        let text = self.text_tokens.map(|length| Tokens::new(Tensor::zeros([batch, length], self.device)));
         // Reading the logits waits for the device.
-        let logits = self.model.forward(images, answers, &Taps::none()).logits.into_data();
+        let input = ClassifierInput { images, answers, text };
+        let logits = self.model.forward_input(input, &Taps::none()).logits.into_data();
         let seconds = start.elapsed().as_secs_f64();
         std::hint::black_box(logits);
         // A clock that did not move has measured less than its step.

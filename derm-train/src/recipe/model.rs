@@ -6,8 +6,8 @@ use derm_data::FeatureSchema;
 use derm_data::schema::ColumnGroup;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::recipe::check::{check, section};
+use crate::{Error, TextRecipe};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,9 @@ pub struct ModelRecipe {
     pub answers_widths: Vec<usize>,
     /// Probability that a whole answer is taken as missing in training, in [0, 1). Default 0.
     pub answer_dropout: f64,
-    /// How image and answers become one vector. Default `concatenation`.
+    /// The text encoder and its tokenizer; absent for a network that reads no text.
+    pub text: Option<TextRecipe>,
+    /// How image, answers and text become one vector. Default `concatenation`.
     pub fusion: FusionConfig,
     /// Dropout before the head and within the questionnaire encoder, in [0, 1). Default 0.
     pub dropout: f64,
@@ -77,6 +79,7 @@ impl Default for ModelRecipe {
             use_answers: false,
             answers_widths: vec![64, 32],
             answer_dropout: 0.0,
+            text: None,
             fusion: FusionConfig::default(),
             dropout: 0.0,
         }
@@ -118,14 +121,15 @@ impl ModelRecipe {
         let sizes =
             !self.answers_widths.is_empty() && self.answers_widths.iter().all(|w| (1..=65536).contains(w));
         check("model.answers_widths", &widths, "one or more, each 1 to 65536", |_| sizes)?;
-        let answers = |needs_answers: bool| self.use_answers || !needs_answers;
         let expected = "0 to below 1, above 0 only with model.use_answers";
         check("model.answer_dropout", &self.answer_dropout, expected, |v| {
-            (0.0..1.0).contains(v) && answers(*v > 0.0)
+            (0.0..1.0).contains(v) && (self.use_answers || *v == 0.0)
         })?;
+        self.text.as_ref().map_or(Ok(()), TextRecipe::validate)?;
         let fusion = format!("{:?}", self.fusion);
-        let expected = "concatenation, or another one with model.use_answers";
-        check("model.fusion", &fusion, expected, |_| answers(self.fusion != FusionConfig::Concatenation))?;
+        let expected = "concatenation, or another one with model.use_answers or model.text";
+        let beside = self.use_answers || self.text.is_some();
+        check("model.fusion", &fusion, expected, |_| beside || self.fusion == FusionConfig::Concatenation)?;
         check("model.dropout", &self.dropout, "0 to below 1", |v| (0.0..1.0).contains(v))
     }
 }

@@ -9,6 +9,7 @@ mod observer;
 mod passes;
 mod phases;
 mod resume;
+mod texts;
 mod tiny;
 
 use std::cell::Cell;
@@ -326,6 +327,7 @@ fn a_student_of_another_size_learns_from_a_teacher() {
         config,
         labels: &LabelMap::new(names).unwrap(),
         schema: teacher.predictor.schema(),
+        tokenizer: None,
         calibration: &calibration,
         metrics: serde_json::Value::Null,
         model_card: String::new(),

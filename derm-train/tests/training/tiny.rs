@@ -16,7 +16,8 @@ use derm_core::{Backbone, SplitRole, Taps};
 use derm_data::Batch;
 use derm_losses::CrossEntropyLossConfig;
 use derm_train::{
-    EpochObserver, Error, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised, Trained, Trainer,
+    EpochObserver, Error, Objective, OptimizerStep, Prepared, Progress, Recipe, Supervised, TextRecipe,
+    Trained, Trainer,
 };
 
 /// flex has one generator in the whole process: trainings run one after the other.
@@ -86,12 +87,13 @@ impl Start {
     pub(crate) fn model(&self) -> Classifier<AnyBackbone> {
         let device = device();
         device.seed(11);
-        let questionnaire = QuestionnaireEncoderConfig {
+        let questionnaire = self.prepared.answers_width().map(|width| QuestionnaireEncoderConfig {
             widths: vec![8],
             dropout: 0.3,
-            ..QuestionnaireEncoderConfig::new(self.prepared.answers_width().unwrap())
-        };
-        let head = HeadConfig { dropout: 0.3, questionnaire: Some(questionnaire), ..HeadConfig::new(7) };
+            ..QuestionnaireEncoderConfig::new(width)
+        });
+        let text = self.recipe.model.text.as_ref().map(TextRecipe::config);
+        let head = HeadConfig { dropout: 0.3, questionnaire, text, ..HeadConfig::new(7) };
         let config = ClassifierConfig { backbone: self.recipe.model.backbone.clone(), head };
         config.init(&device).unwrap()
     }
