@@ -87,6 +87,7 @@ fn each_has_a_tiny_variant_of_the_same_kind() {
             (
                 discriminant(&network),
                 recipe.model.use_answers,
+                recipe.model.text.is_some(),
                 recipe.model.fusion.clone(),
                 recipe.training.loss.clone(),
             )
