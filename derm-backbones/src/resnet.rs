@@ -250,7 +250,8 @@ impl ResNet {
     }
 
     fn map_convolutions(self, fold: fn(ConvNorm) -> ConvNorm) -> Self {
-        let blocks = |stage: Stage| stage.blocks.into_iter().map(|block| block.map_convolutions(fold)).collect();
+        let blocks =
+            |stage: Stage| stage.blocks.into_iter().map(|block| block.map_convolutions(fold)).collect();
         let stages = self.stages.into_iter().map(|stage| Stage { blocks: blocks(stage) }).collect();
         Self { conv1: fold(self.conv1), stages, ..self }
     }
