@@ -40,13 +40,52 @@ pub(crate) fn with_interval(value: Option<f64>, interval: Option<Interval>) -> S
     }
 }
 
+/// A number in four digits that count, small and large ones with a power of ten: a learning rate, say.
+///
+/// ```
+/// use derm_report::four_digits;
+/// assert_eq!([1e-5, 0.012346, 0.5, 123456.0].map(four_digits), ["1e-5", "0.01235", "0.5", "1.235e5"]);
+/// ```
+pub fn four_digits(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    if !(1e-3..1e5).contains(&size) {
+        let text = format!("{value:.3e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'));
+    }
+    let decimals = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::*;
 
     #[test]
     fn what_rounds_to_nothing_has_no_sign() {
         let texts = [-0.0004, -0.0, 0.0004, -0.0006].map(number);
         assert_eq!(texts, ["0.000", "0.000", "0.000", "-0.001"]);
+    }
+
+    #[test]
+    fn numbers_keep_the_digits_that_count() {
+        let expected = [
+            (0.012346, "0.01235"),
+            (1e-5, "1e-5"),
+            (2.5e-7, "2.5e-7"),
+            (100.0, "100"),
+            (123456.0, "1.235e5"),
+            (0.5, "0.5"),
+            (-3.25, "-3.25"),
+            (0.0, "0"),
+            (99999.0, "99999"),
+        ];
+        for (value, text) in expected {
+            assert_eq!(four_digits(value), text);
+        }
     }
 }

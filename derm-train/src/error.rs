@@ -337,6 +337,32 @@ pub enum Error {
         /// Which, and why.
         failed: Vec<FailedRun>,
     },
+    /// A search space that holds nothing, or a key that cannot be searched.
+    #[error("`{key}`: {reason}")]
+    SearchSpace {
+        /// The key with its path.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file of a search tells of another one.
+    #[error("{} is of another search: {key}; choose another `output`", path.display())]
+    OtherSearch {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        key: String,
+    },
+    /// The file of a search is damaged before its last line.
+    #[error("{} line {line}: {reason}", path.display())]
+    SearchFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// The teacher and the student disagree in their classes.
     #[error("the teacher's classes are {teacher:?}: expected the student's, {student:?}")]
     TeacherLabels {

@@ -37,6 +37,7 @@ mod record_image;
 mod run;
 mod run_folder;
 mod run_report;
+mod search;
 mod seed;
 mod step_log;
 mod step_plan;
@@ -77,6 +78,10 @@ pub use recipe::{
 };
 pub use recomputation::{RecomputedBackward, RecomputedGradients, recomputed};
 pub use run::{Finished, run, run_with};
+pub use search::{
+    Dimension, Parameters, PrunerConfig, RunningTrial, SamplerConfig, Search, SearchConfig, SearchResults,
+    SearchSpace, Trial, TrialEnd, run_search, search_trials,
+};
 pub use step_log::StepEntry;
 pub use study::{
     ComparisonConfig, CountedNoise, Difference, FailedRun, NamedEstimate, PlannedRun, RunResult, Study,

@@ -85,6 +85,11 @@ impl Layers {
         Ok(Self { layers: vec![Layer { origin, place, folder, values }] })
     }
 
+    /// The one layer of a part of a file.
+    pub(crate) fn of_part(origin: &str, place: &str, values: Node) -> Self {
+        Self { layers: Vec::new() }.over(origin, place, values)
+    }
+
     /// These with the part `values` of another file laid over them.
     pub(crate) fn over(&self, origin: &str, place: &str, values: Node) -> Self {
         let (origin, place) = (origin.to_owned(), format!("{place}."));
@@ -206,20 +211,6 @@ fn set(root: &mut Node, text: &str) -> Result<(), Error> {
     let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected key.path=value"))?;
     let value: Node =
         if value.is_empty() { Node::Null } else { yaml(value).map_err(|reason| wrong(&reason))? };
-    let mut node = root;
-    for key in path.split('.') {
-        if key.is_empty() {
-            return Err(wrong("a key is empty"));
-        }
-        // A section that the file leaves out, or sets to null, is opened by the override.
-        if matches!(node, Node::Null) {
-            *node = Node::Mapping(BTreeMap::new());
-        }
-        let Node::Mapping(map) = node else {
-            return Err(wrong(&format!("`{key}` lies below a value that is no mapping")));
-        };
-        node = map.entry(key.to_owned()).or_insert(Node::Null);
-    }
-    *node = value;
+    *root.at(path).map_err(|reason| wrong(&reason))? = value;
     Ok(())
 }

@@ -144,7 +144,8 @@ fn was_begun(folder: &Path) -> bool {
     folder.join("checkpoints").join("latest").exists() || folder.join("bundle").exists()
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+/// Keeps other processes out of a folder for as long as the file is held.
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(".lock");
     let file = File::create(&path).map_err(FileError::at(&path, "create"))?;
     match file.try_lock() {
@@ -209,9 +210,27 @@ fn remove_temporary(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn to_yaml(recipe: &Recipe, path: &Path) -> Result<String, Error> {
+/// Every key of a recipe with its value.
+pub(crate) fn to_yaml(recipe: &Recipe, path: &Path) -> Result<String, Error> {
     serde_saphyr::to_string(recipe)
         .map_err(|error| Error::Yaml { origin: path.display().to_string(), reason: error.to_string() })
+}
+
+/// What of a recipe decides the weights.
+pub(crate) fn binding(recipe: &Recipe) -> Value {
+    let mut whole = serde_json::to_value(recipe).unwrap_or_default();
+    let mut binding = serde_json::Map::new();
+    for key in BINDING {
+        binding.insert(key.to_owned(), without_free(key, whole[key].take()));
+    }
+    Value::Object(binding)
+}
+
+fn without_free(path: &str, value: Value) -> Value {
+    let Value::Object(keys) = value else { return value };
+    let bound = keys.into_iter().map(|(key, value)| (format!("{path}.{key}"), key, value));
+    let bound = bound.filter(|(path, ..)| !FREE.contains(&path.as_str()));
+    Value::Object(bound.map(|(path, key, value)| (key, without_free(&path, value))).collect())
 }
 
 /// The first key in which two recipes would train another network.
@@ -237,7 +256,8 @@ const FREE: [&str; 11] = [
     "distillation.cache",
 ];
 
-fn differing_key(path: &str, before: &Value, now: &Value) -> Option<String> {
+/// The first key in which two values differ, and how; keys that change no weight aside.
+pub(crate) fn differing_key(path: &str, before: &Value, now: &Value) -> Option<String> {
     match (before, now) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));

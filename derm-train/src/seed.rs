@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Conformal = 6,
     /// Folds by which a calibrator is chosen.
     Folds = 7,
+    /// The point of a trial of a search.
+    Trial = 8,
 }
 
 /// A seed for one purpose and position, derived from the run's seed.
@@ -48,6 +50,7 @@ mod tests {
             Purpose::Projectors,
             Purpose::Conformal,
             Purpose::Folds,
+            Purpose::Trial,
         ] {
             for position in 0..50 {
                 seeds.push(derive(7, purpose, position));
@@ -55,7 +58,7 @@ mod tests {
         }
         seeds.sort_unstable();
         seeds.dedup();
-        assert_eq!(seeds.len(), 350);
+        assert_eq!(seeds.len(), 400);
         assert_eq!(derive(7, Purpose::Step, 3), derive(7, Purpose::Step, 3));
         assert_ne!(derive(7, Purpose::Step, 3), derive(8, Purpose::Step, 3));
     }

@@ -1,4 +1,4 @@
-//! The recipes and studies that are shipped: each is read, says what it is, names no place of data, and has a tiny
+//! The recipes, studies and searches that are shipped: each is read, says what it is, names no place of data, and has a tiny
 //! variant that runs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use derm_backbones::AnyBackbone;
-use derm_train::{DatasetSource, Error, Progress, Recipe, Study, StudyTeacher, Verdict, run, run_study};
+use derm_train::{
+    DatasetSource, Error, Progress, Recipe, Search, Study, StudyTeacher, Verdict, run, run_search, run_study,
+};
 use examples::quickstart::{self, Options};
 
 fn folder() -> PathBuf {
@@ -37,8 +39,16 @@ fn is_study(name: &str) -> bool {
     fs::read_to_string(file(name)).unwrap().lines().any(|line| line.starts_with("variants:"))
 }
 
-/// The recipe of a config, or those of a study: one a variant, by name.
+/// Searches have a space; that of a base counts.
+fn is_search(name: &str) -> bool {
+    fs::read_to_string(file(name)).unwrap().lines().any(|line| line.starts_with("space:"))
+}
+
+/// The recipe of a config, or those of a study: one a variant, by name. Of a search, that without its keys.
 fn recipes(name: &str, path: &Path, overrides: &[String]) -> Result<Vec<Recipe>, Error> {
+    if is_search(name) {
+        return Ok(vec![Search::read(path, overrides)?.recipe(&BTreeMap::new())?]);
+    }
     if !is_study(name) {
         return Ok(vec![Recipe::read(path, overrides)?]);
     }
@@ -136,6 +146,15 @@ fn the_tiny_variants_run() {
                 assert_eq!(variant.verdict == Some(Verdict::Unproven), !several, "{name}: {}", variant.name);
             }
             for file in ["study.json", "runs.csv", "variants.csv", "comparisons.csv", "report.html"] {
+                assert!(output.join(file).is_file(), "{name}: {file}");
+            }
+        } else if is_search(&name) {
+            let search = Search::read(tiny(&name), &overrides).unwrap();
+            let results = run_search(&search, &device, Progress::Silent).unwrap();
+            assert_eq!(results.trials.len(), search.config.trials);
+            assert!(results.best().is_some(), "{results}");
+            Recipe::read(output.join("best.yaml"), &[]).unwrap();
+            for file in ["search.jsonl", "search.json", "search.csv", "search.html"] {
                 assert!(output.join(file).is_file(), "{name}: {file}");
             }
         } else {

@@ -88,6 +88,37 @@ impl Node {
         }
     }
 
+    /// The value at a key, `a.b.c`. A section that is not there, or nothing, is opened.
+    ///
+    /// # Errors
+    /// Says what is wrong with the key.
+    pub(crate) fn at(&mut self, path: &str) -> Result<&mut Self, String> {
+        let mut node = self;
+        for key in path.split('.') {
+            if key.is_empty() {
+                return Err("a key is empty".to_owned());
+            }
+            if matches!(node, Self::Null) {
+                *node = Self::empty();
+            }
+            let Self::Mapping(map) = node else {
+                return Err(format!("`{key}` lies below a value that is no mapping"));
+            };
+            node = map.entry(key.to_owned()).or_insert(Self::Null);
+        }
+        Ok(node)
+    }
+
+    /// Whether no number in it is NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        match self {
+            Self::Float(value) => value.is_finite(),
+            Self::List(values) => values.iter().all(Self::is_finite),
+            Self::Mapping(map) => map.values().all(Self::is_finite),
+            _ => true,
+        }
+    }
+
     /// Whether there is a section of that name.
     pub(crate) fn has_section(&self, name: &str) -> bool {
         matches!(self, Self::Mapping(map) if matches!(map.get(name), Some(Self::Mapping(_))))
