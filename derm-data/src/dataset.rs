@@ -39,6 +39,7 @@ pub struct Dataset {
     records: Vec<Record>,
     schema: FeatureSchema,
     skipped: Vec<Skipped>,
+    tasks: BTreeMap<String, LabelMap>,
 }
 
 impl Dataset {
@@ -89,7 +90,42 @@ impl Dataset {
                 }
             }
         }
-        Ok(Self { name, labels, records, schema, skipped })
+        Ok(Self { name, labels, records, schema, skipped, tasks: BTreeMap::new() })
+    }
+
+    /// The same records with the further tasks that they are labelled for, each with its classes. A label of a task
+    /// that is not named here is not read.
+    ///
+    /// # Errors
+    /// [`Error::Record`] naming a record whose class a task does not have.
+    pub fn with_tasks(self, tasks: BTreeMap<String, LabelMap>) -> Result<Self, Error> {
+        for record in &self.records {
+            for (task, labels) in &tasks {
+                let fits = record.tasks.get(task).map(|class| labels.class_at(class.get())).transpose();
+                fits.map_err(|error| Error::Record {
+                    id: record.id.clone(),
+                    source: Box::new(error.into()),
+                })?;
+            }
+        }
+        Ok(Self { tasks, ..self })
+    }
+
+    /// The same records with these classes of a task, one a record.
+    pub(crate) fn set_task(mut self, task: &str, labels: LabelMap, classes: Vec<Option<ClassIndex>>) -> Self {
+        for (record, class) in self.records.iter_mut().zip(classes) {
+            match class {
+                Some(class) => record.tasks.insert(task.to_owned(), class),
+                None => record.tasks.remove(task),
+            };
+        }
+        self.tasks.insert(task.to_owned(), labels);
+        self
+    }
+
+    /// The further tasks by name, with their classes. [`Record::tasks`] has the class of each record that is labelled.
+    pub fn tasks(&self) -> &BTreeMap<String, LabelMap> {
+        &self.tasks
     }
 
     /// The same records with another questionnaire, such as a shorter one: answers to questions that it does not ask are

@@ -164,6 +164,70 @@ pub enum Error {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// The settings of a further task's labels contradict each other.
+    #[error("task `{task}`: {reason}")]
+    TaskLabels {
+        /// The task.
+        task: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A further task with too few classes.
+    #[error("task `{task}` has {classes} classes: expected at least 2")]
+    TaskClasses {
+        /// The task.
+        task: String,
+        /// Number of its classes.
+        classes: usize,
+    },
+    /// A column that no record has.
+    #[error("task `{task}`: no record has a column {column:?}; there are {known:?}")]
+    UnknownTaskColumn {
+        /// The task.
+        task: String,
+        /// The column.
+        column: String,
+        /// Subgroup columns and answers that there are.
+        known: Vec<String>,
+    },
+    /// A group of diagnoses takes one that the dataset does not have.
+    #[error("task `{task}` groups the diagnosis {value:?}: expected one of {known:?}")]
+    UnknownTaskValue {
+        /// The task.
+        task: String,
+        /// The diagnosis.
+        value: String,
+        /// Those of the dataset.
+        known: Vec<String>,
+    },
+    /// A diagnosis that no group takes.
+    #[error(
+        "task `{task}`: no group takes the diagnosis {diagnosis:?}; `unlisted: unlabelled` leaves it out"
+    )]
+    UnlistedDiagnosis {
+        /// The task.
+        task: String,
+        /// The diagnosis.
+        diagnosis: String,
+    },
+    /// A value of a column that no class takes.
+    #[error("task `{task}`: no class takes {value:?} (record {id}); `unlisted: unlabelled` leaves it out")]
+    UnlistedTaskValue {
+        /// The task.
+        task: String,
+        /// The value.
+        value: String,
+        /// The first record that has it.
+        id: String,
+    },
+    /// A task that the dataset is not labelled for.
+    #[error("the dataset has no task `{task}`: expected one of {known:?}")]
+    UnknownTask {
+        /// The task.
+        task: String,
+        /// Its tasks.
+        known: Vec<String>,
+    },
     /// The schema has no block of the name.
     #[error("unknown block `{block}`; the schema has {known:?}")]
     UnknownBlock {

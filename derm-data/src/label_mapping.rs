@@ -274,7 +274,8 @@ impl LabelMapping {
         }
         self.sample(&mut records, &mut skipped)?;
         let name = format!("{}, {}", dataset.name(), self.name);
-        Dataset::new(name, self.to.clone(), records, dataset.schema().clone(), skipped)
+        Dataset::new(name, self.to.clone(), records, dataset.schema().clone(), skipped)?
+            .with_tasks(dataset.tasks().clone())
     }
 
     /// The record with the target's label; `None` where it is left out.

@@ -29,6 +29,7 @@ mod samples;
 pub mod schema;
 mod split;
 mod synthetic;
+mod task_labels;
 mod token_rows;
 mod tta;
 
@@ -37,7 +38,7 @@ pub use augment::{
     Augmentation, Blur, ColourJitter, CutOut, Drawn, Hair, Orientation, RandAugment, RandomResizedCrop,
     Rotation, Scratch, Vignette,
 };
-pub use batch::{Batch, HostBatch, HostTargets};
+pub use batch::{Batch, BatchTask, HostBatch, HostTargets, HostTask};
 pub use batch_mix::BatchMix;
 pub use colour_histogram::ColourHistogram;
 pub use corruption::{Corruption, CorruptionKind};
@@ -69,5 +70,6 @@ pub use split::{
     SplitConfig, SplitFractions,
 };
 pub use synthetic::{SyntheticConfig, synthetic_caption_words};
+pub use task_labels::{TaskLabels, UnlistedValue};
 pub use token_rows::{BatchTokens, HostTokens, TokenRows};
 pub use tta::{CropPlace, TestView};

@@ -115,7 +115,8 @@ impl Loader {
         Ok(Self { samples, sampler, pictures, mix: None, text_dropout: 0.0, config })
     }
 
-    /// The same loader, mixing pictures and labels of a batch: its targets are then distributions.
+    /// The same loader, mixing pictures and labels of a batch: its targets are then distributions. A mixed picture is
+    /// labelled for a further task where both of its pictures are.
     ///
     /// # Errors
     /// [`Error::Setting`] as [`BatchMix::validate`].
@@ -277,8 +278,9 @@ impl Plan {
             let (size, num_classes) = (batch.image_size, batch.num_classes);
             let mut rows = batch.targets.into_distributions(num_classes);
             let key = (self.seed, self.epoch, number as u64);
-            mix.apply(&mut batch.images, &mut rows, end - start, size, key)?;
+            let lambda = mix.apply(&mut batch.images, &mut rows, end - start, size, key)?;
             batch.targets = HostTargets::Distributions(rows);
+            batch.tasks.iter_mut().for_each(|task| task.mix(end - start, lambda));
         }
         Ok(batch)
     }

@@ -188,6 +188,7 @@ impl NearDuplicates {
         }
         let (labels, schema) = (dataset.labels().clone(), dataset.schema().clone());
         let merged = Dataset::new(dataset.name(), labels, records, schema, dataset.skipped().to_vec())?;
+        let merged = merged.with_tasks(dataset.tasks().clone())?;
         Ok((merged, parent.len()))
     }
 }

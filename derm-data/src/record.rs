@@ -34,6 +34,8 @@ pub struct Record {
     /// The label as a distribution over the classes (C numbers, sum 1), where the dataset gives weighted differential
     /// diagnoses.
     pub soft_label: Option<Vec<f32>>,
+    /// The class of each further task that the record is labelled for, by the task's name.
+    pub tasks: BTreeMap<String, ClassIndex>,
     /// The lesion that the image shows; several images may show one.
     pub lesion: String,
     /// The visit or case that the image belongs to; its images are judged together.
@@ -61,6 +63,7 @@ impl Record {
             image,
             class,
             soft_label: None,
+            tasks: BTreeMap::new(),
             patient: None,
             answers: Answers::new(),
             text: None,

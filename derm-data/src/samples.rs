@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use derm_core::Normalization;
+use derm_core::{LabelMap, Normalization};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answers, Corruption, Dataset, Drawn, Error, HostBatch, HostTargets, Normalizer, Orientation, PixelCache,
-    Scratch, StoredPixels, TestView, TokenRows,
+    Answers, Corruption, Dataset, Drawn, Error, HostBatch, HostTargets, HostTask, Normalizer, Orientation,
+    PixelCache, Scratch, StoredPixels, TestView, TokenRows,
 };
 
 /// Whether a model reads the questionnaire.
@@ -53,6 +53,35 @@ struct Inner {
     /// Row-major [N, C], where any record's label is a distribution.
     distributions: Option<Vec<f32>>,
     num_classes: usize,
+    tasks: Arc<Vec<TaskColumn>>,
+}
+
+/// The class of every record for a further task; none where it is not labelled.
+#[derive(Debug)]
+struct TaskColumn {
+    name: String,
+    num_classes: usize,
+    classes: Vec<Option<usize>>,
+}
+
+impl TaskColumn {
+    fn of(dataset: &Dataset) -> Vec<Self> {
+        let column = |(name, labels): (&String, &LabelMap)| Self {
+            name: name.clone(),
+            num_classes: labels.num_classes(),
+            classes: dataset.records().iter().map(|record| record.tasks.get(name).map(|c| c.get())).collect(),
+        };
+        dataset.tasks().iter().map(column).collect()
+    }
+
+    /// The labelled ones among the records at `indices`.
+    fn rows(&self, indices: &[usize]) -> HostTask {
+        let labelled = indices.iter().enumerate();
+        let labelled = labelled.filter_map(|(row, &index)| Some((row, self.classes[index]?)));
+        let (rows, classes) = labelled.unzip();
+        let targets = HostTargets::Classes(classes);
+        HostTask { name: self.name.clone(), num_classes: self.num_classes, rows, targets }
+    }
 }
 
 impl Samples {
@@ -90,6 +119,7 @@ impl Samples {
             targets: dataset.records().iter().map(|record| record.class.get()).collect(),
             distributions,
             num_classes,
+            tasks: Arc::new(TaskColumn::of(dataset)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -115,6 +145,7 @@ impl Samples {
             targets: inner.targets.clone(),
             distributions: inner.distributions.clone(),
             num_classes: inner.num_classes,
+            tasks: Arc::clone(&inner.tasks),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -148,6 +179,7 @@ impl Samples {
             targets: inner.targets.clone(),
             distributions: inner.distributions.clone(),
             num_classes: inner.num_classes,
+            tasks: Arc::clone(&inner.tasks),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -270,6 +302,7 @@ impl Samples {
             tokens: self.inner.tokens.as_ref().map(|tokens| tokens.padded_but(indices, 0, hidden)),
             targets,
             num_classes: self.num_classes(),
+            tasks: self.inner.tasks.iter().map(|task| task.rows(indices)).collect(),
             indices: indices.to_vec(),
             orientations,
         })

@@ -178,6 +178,7 @@ fn record(id: &str, class: usize, lesion: &str) -> Record {
         case: lesion.to_owned(),
         patient: None,
         soft_label: None,
+        tasks: std::collections::BTreeMap::new(),
         published_role: None,
         answers: Answers::new(),
         text: None,

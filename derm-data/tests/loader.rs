@@ -162,6 +162,7 @@ fn on_disk(folder: &Path, count: usize, broken: &[usize]) -> Dataset {
             case: format!("l{number}"),
             patient: None,
             soft_label: None,
+            tasks: BTreeMap::new(),
             published_role: None,
             answers: Answers::new(),
             text: None,

@@ -24,6 +24,7 @@ fn dataset(rows: &[(usize, usize, Option<usize>)], num_classes: usize) -> Datase
         case: format!("l{lesion} of {patient:?}"),
         patient: patient.map(|patient| format!("p{patient}")),
         soft_label: None,
+        tasks: std::collections::BTreeMap::new(),
         published_role: None,
         answers: Answers::new(),
         text: None,

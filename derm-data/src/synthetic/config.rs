@@ -153,6 +153,7 @@ impl SyntheticConfig {
                 case: format!("case_{number:05}"),
                 patient: Some(format!("patient_{:05}", person.number)),
                 soft_label: None,
+                tasks: BTreeMap::new(),
                 published_role: None,
                 answers: case.answers.clone(),
                 text,
