@@ -10,7 +10,7 @@ use derm_data::FeatureSchema;
 use serde::Serialize;
 
 use crate::manifest::{Manifest, Provenance};
-use crate::{BundleConfig, Error};
+use crate::{BundleConfig, BundleTask, Error, task};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const FEATURE_SCHEMA: &str = "feature_schema.json";
@@ -39,6 +39,7 @@ pub(crate) fn no_labels_file(config: PathBuf, task: &str) -> Error {
 /// manifest.json         sizes and SHA-256 of all the others, and of itself
 /// config.json           network, image size, standardisation, resize rule, view
 /// labels/<task>.txt     one class a line, in logit order
+/// tasks.json            the tasks beside the first one with their calibrators; absent where there is none
 /// feature_schema.json   the questionnaire; absent for a model that reads none
 /// tokenizer.json        words to tokens; absent for a model that reads no text
 /// model.safetensors     weights under their published names, as `config.json` says
@@ -58,6 +59,8 @@ pub struct Bundle<'a, B: Backbone, M: Serialize> {
     pub schema: Option<&'a FeatureSchema>,
     /// The tokenizer, where the model reads texts.
     pub tokenizer: Option<&'a TextTokenizer>,
+    /// The further tasks, in the order of the network's heads; most models have none.
+    pub tasks: &'a [BundleTask],
     /// Calibrator, abstain policy and, where there is one, conformal predictor.
     pub calibration: &'a CalibrationRecord,
     /// Test metrics, any JSON.
@@ -73,7 +76,7 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
     ///
     /// # Errors
     /// [`Error::File`] where `folder` exists already or cannot be written, [`Error::Mismatch`] for a task whose name
-    /// cannot be a file's, [`Error::Backbone`] where the weights cannot be saved, [`Error::Weight`] where one cannot be
+    /// cannot be a file's and for tasks that are not the network's heads, [`Error::Backbone`] where the weights cannot be saved, [`Error::Weight`] where one cannot be
     /// kept in the format that the configuration names.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<Manifest, Error> {
         let target = atomic::Folder::new(folder)?;
@@ -90,6 +93,7 @@ impl<B: Backbone + PublishedKeys, M: Serialize> Bundle<'_, B, M> {
         if let Some(tokenizer) = self.tokenizer {
             tokenizer.save(path.join(TOKENIZER))?;
         }
+        task::write(path, self.tasks, self.model)?;
         let weights = path.join(WEIGHTS);
         let bytes = to_safetensors(self.model)?;
         let bytes = match self.model.devices().first() {

@@ -1,6 +1,8 @@
 use derm_calibration::{ReferralReason, Tier};
 use serde::{Deserialize, Serialize};
 
+use crate::TaskProbabilities;
+
 /// A class with its calibrated probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassProbability {
@@ -33,6 +35,10 @@ pub struct Decision {
     /// The conformal set, where the bundle has a conformal predictor. It stands beside the tier, which does not go by
     /// it: each has a promise of its own.
     pub conformal_set: Option<ConformalSet>,
+    /// The tasks beside the diagnosis, where the model has some, each with its own probabilities. Tier, reasons and
+    /// conformal set are of the diagnosis alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskProbabilities>,
     /// Questions that were not answered. The network was trained with missing answers; the tier goes by them only in so
     /// far as the probabilities do.
     pub missing_answers: Vec<String>,
@@ -56,8 +62,9 @@ impl Decision {
     /// let class = |label: &str, probability| ClassProbability { label: label.into(), probability };
     /// let ranking = vec![class("nv", 0.9), class("mel", 0.06), class("bkl", 0.03), class("df", 0.01)];
     /// let (conformal_set, reasons, missing_answers, missing_text) = (None, vec![], vec![], false);
+    /// let (tier, tasks) = (Tier::Answer, vec![]);
     /// let mut decision =
-    ///     Decision { tier: Tier::Answer, reasons, ranking, conformal_set, missing_answers, missing_text };
+    ///     Decision { tier, reasons, ranking, conformal_set, tasks, missing_answers, missing_text };
     /// assert_eq!(decision.offered().len(), 1);
     /// decision.tier = Tier::SuggestTop3;
     /// assert_eq!(decision.offered().len(), 3);

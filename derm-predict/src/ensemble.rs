@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{CALIBRATION, write_findings, write_json};
 use crate::judge::{Judge, Missing};
 use crate::manifest::{Manifest, Provenance, relative_files};
-use crate::network::mean_scores;
+use crate::network::{Scores, mean_scores};
 use crate::predictor::{in_batches, nothing, read_json};
 use crate::request::Beside;
 use crate::{Decision, Error, ImageLimits, Predictor, Request, Serve};
@@ -275,8 +275,8 @@ impl<B: Backbone + PublishedKeys> Ensemble<B> {
         &self.manifest
     }
 
-    /// The log-probabilities of the average, shape [1, C] each.
-    fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> {
+    /// The log-probabilities of the average. Further tasks of the members are passed over.
+    fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Scores, Error>> {
         let none = Answers::new();
         let reads = self.schema().is_some();
         let mut of_item: Vec<Result<Vec<Logits>, Error>> = items.iter().map(|_| Ok(Vec::new())).collect();
@@ -293,13 +293,16 @@ impl<B: Backbone + PublishedKeys> Ensemble<B> {
                 .collect();
             for (item, scores) in of_item.iter_mut().zip(member.scores(&asked)) {
                 match (item.as_mut(), scores) {
-                    (Ok(all), Ok(scores)) => all.push(scores),
+                    (Ok(all), Ok(scores)) => all.push(scores.diagnosis),
                     (Ok(_), Err(error)) => *item = Err(error),
                     (Err(_), _) => {}
                 }
             }
         }
-        of_item.into_iter().map(|item| item.and_then(|members| mean_scores(&members))).collect()
+        let mean = |members: Vec<Logits>| {
+            mean_scores(&members).map(|diagnosis| Scores { diagnosis, tasks: Vec::new() })
+        };
+        of_item.into_iter().map(|item| item.and_then(mean)).collect()
     }
 
     fn reads_text(&self) -> bool {

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use derm_calibration::{CalibrationRecord, Tier};
-use derm_core::{LabelMap, Logits, View};
+use derm_core::{LabelMap, View};
 
 use crate::bundle::CALIBRATION;
-use crate::{ClassProbability, ConformalSet, Decision, Error, Request};
+use crate::network::Scores;
+use crate::{BundleTask, ClassProbability, ConformalSet, Decision, Error, Request};
 
 /// What a model would have read and was not given.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Missing {
 pub(crate) struct Judge {
     pub(crate) labels: LabelMap,
     pub(crate) calibration: CalibrationRecord,
+    /// The further tasks, in the order of their scores.
+    pub(crate) tasks: Vec<BundleTask>,
 }
 
 impl Judge {
@@ -43,17 +46,22 @@ impl Judge {
         if fitted_on.view != *view {
             return mismatch(format!("fitted on the view `{}`: expected `{view}`", fitted_on.view));
         }
-        Ok(Self { labels, calibration })
+        Ok(Self { labels, calibration, tasks: Vec::new() })
     }
 
-    /// The decision on the scores [1, C] of a request.
+    /// With further tasks.
+    pub(crate) fn with_tasks(self, tasks: Vec<BundleTask>) -> Self {
+        Self { tasks, ..self }
+    }
+
+    /// The decision on the scores of a request.
     pub(crate) fn decide(
         &self,
-        scores: &Logits,
+        scores: &Scores,
         request: &Request<'_>,
         missing: Missing,
     ) -> Result<Decision, Error> {
-        let (probabilities, tiers) = self.calibration.decide(scores)?;
+        let (probabilities, tiers) = self.calibration.decide(&scores.diagnosis)?;
         let names = self.labels.names();
         let ranking = probabilities.ranking(0).into_iter().map(|class| ClassProbability {
             label: names[class].clone(),
@@ -72,11 +80,14 @@ impl Judge {
                 Some(ConformalSet { alpha: conformal.config().alpha, labels })
             }
         };
+        let tasks = self.tasks.iter().zip(&scores.tasks);
+        let tasks = tasks.map(|(task, scores)| task.probabilities(scores));
         Ok(Decision {
             tier: tiers.first().copied().unwrap_or(Tier::Refer),
             reasons: self.calibration.abstain.reasons(&probabilities.row(0).to_vec()),
             ranking: ranking.collect(),
             conformal_set,
+            tasks: tasks.collect::<Result<_, _>>()?,
             missing_answers: missing.answers,
             missing_text: missing.text,
         })

@@ -12,6 +12,7 @@ mod manifest;
 mod network;
 mod predictor;
 mod request;
+mod task;
 mod weight_format;
 
 pub use bundle::Bundle;
@@ -24,4 +25,5 @@ pub use jsonl::{JsonlOptions, JsonlSummary, serve_jsonl};
 pub use manifest::{FORMAT_VERSION, FileDigest, Manifest, Provenance};
 pub use predictor::Predictor;
 pub use request::{Picture, Request, Serve};
+pub use task::{BundleTask, TaskProbabilities};
 pub use weight_format::WeightFormat;

@@ -35,6 +35,15 @@ pub(crate) struct Input {
     tokens: Option<Vec<u32>>,
 }
 
+/// What a network says of one input, uncalibrated.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    /// The diagnosis, shape [1, C].
+    pub(crate) diagnosis: Logits,
+    /// Each further task, in the order of its heads.
+    pub(crate) tasks: Vec<Logits>,
+}
+
 impl<B: Backbone> Network<B> {
     /// Brings a picture and what stands beside it to the network.
     pub(crate) fn input(&self, pixels: &RgbPixels, beside: Beside<'_>) -> Result<Input, Error> {
@@ -61,30 +70,36 @@ impl<B: Backbone> Network<B> {
         Ok(Input { planes, answers, tokens })
     }
 
-    /// The scores of each input, shape [1, C] each: logits, or log-probabilities where several views are averaged.
-    pub(crate) fn scores(&self, inputs: &[Input]) -> Vec<Result<Logits, Error>> {
+    /// The scores of each input: logits, or log-probabilities where several views are averaged.
+    pub(crate) fn scores(&self, inputs: &[Input]) -> Vec<Result<Scores, Error>> {
         if inputs.is_empty() {
             return Vec::new();
         }
-        let of_view = |view| self.logits(inputs, view);
-        let views: Vec<Array2<f64>> = (0..self.views.len()).map(of_view).collect();
-        (0..inputs.len())
-            .map(|row| {
-                let row = |logits: &Array2<f64>| Logits::new(logits.select(ndarray::Axis(0), &[row]));
-                let mut views = views.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-                match (views.pop(), views.is_empty()) {
-                    (Some(alone), true) => Ok(alone),
-                    (last, _) => {
-                        views.extend(last);
-                        mean_scores(&views)
-                    }
+        // By view, then by head: the diagnosis first.
+        let views: Vec<Vec<Array2<f64>>> =
+            (0..self.views.len()).map(|view| self.logits(inputs, view)).collect();
+        let of_head = |row: usize, head: usize| {
+            let row = |heads: &Vec<Array2<f64>>| Logits::new(heads[head].select(ndarray::Axis(0), &[row]));
+            let mut views = views.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+            match (views.pop(), views.is_empty()) {
+                (Some(alone), true) => Ok(alone),
+                (last, _) => {
+                    views.extend(last);
+                    mean_scores(&views)
                 }
-            })
-            .collect()
+            }
+        };
+        let tasks = self.model.tasks().len();
+        let of_row = |row| {
+            let diagnosis = of_head(row, 0)?;
+            let tasks = (1..=tasks).map(|head| of_head(row, head)).collect::<Result<_, Error>>()?;
+            Ok(Scores { diagnosis, tasks })
+        };
+        (0..inputs.len()).map(of_row).collect()
     }
 
-    /// The logits of one view of every input, shape [B, C].
-    fn logits(&self, inputs: &[Input], view: usize) -> Array2<f64> {
+    /// The logits [B, C] of one view of every input: the diagnosis, then each further task.
+    fn logits(&self, inputs: &[Input], view: usize) -> Vec<Array2<f64>> {
         let (count, size) = (inputs.len(), self.resize.size());
         let images: Vec<f32> = inputs.iter().flat_map(|input| &input.planes[view]).copied().collect();
         let images = Tensor::<4>::from_data(TensorData::new(images, [count, 3, size, size]), &self.device);
@@ -102,11 +117,15 @@ impl<B: Backbone> Network<B> {
             Tokens { ids: tokens.ids, padding: tokens.padding, types: None }
         });
         let input = ClassifierInput { images, answers, text };
-        let logits = self.model.forward_input(input, &Taps::none()).logits;
-        let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
-        // A network gives as many values as it has classes; anything else is refused as no score.
-        Array2::from_shape_vec((count, self.model.num_classes()), values)
-            .unwrap_or_else(|_| Array2::from_elem((count, 1), f64::NAN))
+        let output = self.model.forward_input(input, &Taps::none());
+        let heads = std::iter::once(output.logits).chain(output.tasks.into_iter().map(|(_, logits)| logits));
+        let host = |logits: Tensor<2>| {
+            let shape = logits.dims();
+            let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
+            // A network gives as many values as it has classes; anything else is refused as no score.
+            Array2::from_shape_vec(shape, values).unwrap_or_else(|_| Array2::from_elem((count, 1), f64::NAN))
+        };
+        heads.map(host).collect()
     }
 
     /// The same network computing in half precision, where the device does arithmetic in it.

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use crate::bundle::{CALIBRATION, CONFIG, FEATURE_SCHEMA, TOKENIZER, WEIGHTS, labels_file, no_labels_file};
 use crate::judge::{Judge, Missing};
 use crate::manifest::{Manifest, parse};
-use crate::network::{Input, Network, for_inference};
+use crate::network::{Input, Network, Scores, for_inference};
 use crate::request::Beside;
-use crate::{BundleConfig, Decision, Error, ImageLimits, Request, Serve, WeightFormat};
+use crate::{BundleConfig, BundleTask, Decision, Error, ImageLimits, Request, Serve, WeightFormat, task};
 
 /// Most images that go through the network at once.
 pub(crate) const BATCH: usize = 32;
@@ -100,7 +100,9 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
                 }
             }
         }
-        let judge = Judge::new(labels, calibration, &manifest.provenance.split_hash, &config.view, folder)?;
+        let split = &manifest.provenance.split_hash;
+        let tasks = task::read(folder, &model, split, &config.view)?;
+        let judge = Judge::new(labels, calibration, split, &config.view, folder)?.with_tasks(tasks);
         let views = TestView::of(&config.view);
         if views.is_empty() {
             let reason =
@@ -177,12 +179,12 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// As [`Predictor::predict_file`], and [`Error::UnexpectedText`] for a text where the model reads none.
     pub fn decide(&self, request: &Request<'_>) -> Result<Decision, Error> {
         let pixels = self.limits.pixels(request.picture)?;
-        let scores = self.logits_beside(&pixels, request.beside())?;
+        let scores = self.scores(&[(&*pixels, request.beside())]).pop().unwrap_or_else(nothing)?;
         self.judge.decide(&scores, request, self.network.missing(request.beside()))
     }
 
-    /// The uncalibrated scores of pixels, shape [1, C]: the network's logits; with the view `flips` the logarithms of
-    /// the mean probabilities. A model that reads a text is given none.
+    /// The uncalibrated scores of pixels for the diagnosis, shape [1, C]: the network's logits; with the view `flips` the
+    /// logarithms of the mean probabilities. A model that reads a text is given none.
     ///
     /// # Errors
     /// As [`Predictor::predict_file`].
@@ -200,11 +202,11 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
 
     fn logits_beside(&self, pixels: &RgbPixels, beside: Beside<'_>) -> Result<Logits, Error> {
         let input = self.network.input(pixels, beside)?;
-        self.network.scores(&[input]).pop().unwrap_or_else(nothing)
+        Ok(self.network.scores(&[input]).pop().unwrap_or_else(nothing)?.diagnosis)
     }
 
     /// The uncalibrated scores of each picture and what stands beside it, several at once.
-    pub(crate) fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> {
+    pub(crate) fn scores(&self, items: &[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Scores, Error>> {
         let mut inputs: Vec<Input> = Vec::with_capacity(items.len());
         let prepared: Vec<Result<(), Error>> = items
             .iter()
@@ -228,6 +230,11 @@ impl<B: Backbone + PublishedKeys> Predictor<B> {
     /// The classes.
     pub fn labels(&self) -> &LabelMap {
         &self.judge.labels
+    }
+
+    /// The tasks beside the diagnosis, in the order of the network's heads.
+    pub fn tasks(&self) -> &[BundleTask] {
+        &self.judge.tasks
     }
 
     /// The task's name.
@@ -284,12 +291,12 @@ impl<B: Backbone + PublishedKeys> Serve for Predictor<B> {
 }
 
 /// A network that gave no score for an input.
-pub(crate) fn nothing() -> Result<Logits, Error> {
+pub(crate) fn nothing() -> Result<Scores, Error> {
     Err(Error::Logits(derm_core::ValueError::Empty { argument: "logits" }))
 }
 
 /// Uncalibrated scores of pictures and what stands beside them.
-pub(crate) type Scorer<'a> = dyn Fn(&[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Logits, Error>> + 'a;
+pub(crate) type Scorer<'a> = dyn Fn(&[(&RgbPixels, Beside<'_>)]) -> Vec<Result<Scores, Error>> + 'a;
 
 /// Decides on requests, [`BATCH`] at a time; each has its own error.
 pub(crate) fn in_batches(

@@ -6,13 +6,13 @@ mod tiny_bundle;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use derm_calibration::Tier;
-use derm_core::Taps;
+use derm_calibration::{Calibrator, Tier};
+use derm_core::{LabelMap, Logits, Taps};
 use derm_data::{
     Answers, Batch, ImageSource, Questionnaire, Samples, StoredPixels, SyntheticConfig, TestView,
     UnreadablePolicy,
 };
-use derm_predict::Predictor;
+use derm_predict::{BundleTask, Decision, Error, Predictor};
 use tiny_bundle::{CLASSES, PNG, Tiny};
 
 /// A bundle is served with its batch norms folded: the same sums, rounded elsewhere.
@@ -133,4 +133,97 @@ fn threads_share_one_predictor() {
             assert_eq!(thread.join().unwrap(), expected);
         }
     });
+}
+
+/// Two further tasks, one of them with a temperature.
+fn tasks() -> Vec<BundleTask> {
+    let temperature = Tiny::new(false).calibration.calibrator;
+    let task = |name: &str, labels: &[&str], calibrator| BundleTask {
+        name: name.to_owned(),
+        labels: LabelMap::new(labels.iter().copied()).unwrap(),
+        calibrator,
+    };
+    vec![
+        task("malignancy", &["benign", "malignant"], temperature),
+        task("site", &["head", "trunk", "leg"], Calibrator::Identity),
+    ]
+}
+
+#[test]
+fn every_task_is_answered() {
+    let tiny = Tiny::with_tasks(tasks());
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("bundle");
+    tiny.write(&folder).unwrap();
+    let device = Device::default();
+    let predictor = Predictor::load(&folder, &device).unwrap();
+    assert_eq!(predictor.tasks(), tiny.tasks);
+    assert_eq!(predictor.model().tasks(), ["malignancy", "site"]);
+    let decision = predictor.predict_bytes(PNG, "image", &Answers::new()).unwrap();
+    let names: Vec<&str> = decision.tasks.iter().map(|task| task.task.as_str()).collect();
+    assert_eq!(names, ["malignancy", "site"]);
+
+    // The network's own logits, calibrated.
+    let mut data = dataset();
+    let cache =
+        data.load_pixels(tiny.config.resize, StoredPixels::Resized, UnreadablePolicy::Fail, 1 << 24).unwrap();
+    let samples =
+        Samples::new(&data, Arc::new(cache), tiny.config.normalization, Questionnaire::Ignore).unwrap();
+    let batch = Batch::to_device(samples.batch(&[3], TestView::Identity).unwrap(), &device).unwrap();
+    let output = tiny.model.forward(batch.images, None, &Taps::none());
+    let ImageSource::Rgb(pixels) = &data.records()[3].image else {
+        unreachable!("drawn images are in memory")
+    };
+    let decision = predictor.predict(pixels, &Answers::new()).unwrap();
+    for ((task, (_, logits)), served) in tiny.tasks.iter().zip(output.tasks).zip(&decision.tasks) {
+        let shape = logits.dims();
+        let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
+        let logits = Logits::new(ndarray::Array2::from_shape_vec(shape, values).unwrap()).unwrap();
+        let expected = task.calibrator.apply(&logits).unwrap();
+        assert_eq!(served.ranking.len(), task.labels.num_classes());
+        assert!(served.ranking.is_sorted_by(|a, b| a.probability >= b.probability));
+        for class in &served.ranking {
+            let column = task.labels.class_index(&class.label).unwrap().get();
+            assert!((class.probability - expected.view()[[0, column]]).abs() < FOLDING_NOISE, "{class:?}");
+        }
+    }
+
+    // Lines of JSON have them, and those of a bundle without tasks are as they always were.
+    let json = serde_json::to_value(&decision).unwrap();
+    assert_eq!(json["tasks"][1]["task"], "site");
+    assert_eq!(serde_json::from_value::<Decision>(json).unwrap(), decision);
+    let plain = place.path().join("plain");
+    Tiny::new(false).write(&plain).unwrap();
+    assert!(!plain.join("tasks.json").exists());
+    let decision = Predictor::load(&plain, &device).unwrap().predict(pixels, &Answers::new()).unwrap();
+    let json = serde_json::to_value(&decision).unwrap();
+    assert!(json.get("tasks").is_none() && decision.tasks.is_empty(), "{json}");
+    assert_eq!(serde_json::from_value::<Decision>(json).unwrap(), decision);
+}
+
+#[test]
+fn tasks_that_are_not_the_networks_heads_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut Vec<BundleTask>), words: &str| {
+        let mut tiny = Tiny::with_tasks(tasks());
+        change(&mut tiny.tasks);
+        let error = tiny.write(&place.path().join("bundle")).unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused(|tasks| tasks.truncate(1), "heads for [\"malignancy\", \"site\"]");
+    refused(|tasks| tasks.reverse(), "heads for");
+    refused(|tasks| tasks[1].labels = LabelMap::new(["a", "b"]).unwrap(), "2 classes: expected 3");
+    // A name that is the diagnosis'.
+    let mut diagnosis = tasks();
+    diagnosis[0].name = "diagnosis".to_owned();
+    let error = Tiny::with_tasks(diagnosis).write(&place.path().join("bundle")).unwrap_err();
+    assert!(error.to_string().contains("stands twice"), "{error}");
+    // Fitted on another split.
+    let mut tiny = Tiny::with_tasks(tasks());
+    tiny.provenance.split_hash = "other".to_owned();
+    let folder = place.path().join("split");
+    tiny.write(&folder).unwrap();
+    let error = Predictor::load(&folder, &Device::default()).unwrap_err();
+    assert!(error.to_string().contains("split"), "{error}");
 }

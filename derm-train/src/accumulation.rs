@@ -1,7 +1,6 @@
 //! One optimizer step made of several micro-batches.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
 use derm_backbones::{ClassifierInput, ClassifierOutput, HalfPrecision, Recompute};
 use derm_core::Backbone;
 use derm_data::Batch;
@@ -10,7 +9,7 @@ use crate::learner::Learner;
 use crate::precision::{gradients_in_f32, output_in_f32, scale_gradients};
 use crate::recomputation::RecomputedBackward;
 use crate::texts::input_of;
-use crate::{Objective, OptimizerStep};
+use crate::{LossTerm, LossTerms, Objective, OptimizerStep};
 
 /// How the forward and backward passes of a step are made.
 #[derive(Debug)]
@@ -23,8 +22,8 @@ pub(crate) struct Passes<B: Backbone> {
     pub recompute: Option<(Recompute, RecomputedBackward<B>)>,
 }
 
-/// The loss `[1]`, without a graph, and the gradients of an optimizer step over these micro-batches, both in single
-/// precision.
+/// The loss and its terms, without a graph, and the gradients of an optimizer step over these micro-batches, all in
+/// single precision.
 ///
 /// Each micro-batch has its own forward and backward pass, so that the activations of one are in memory at a time,
 /// and its loss is scaled by its share of the whole step before that: the sum is that of one large batch, also
@@ -35,10 +34,9 @@ pub(crate) fn gradients<B: Backbone>(
     batches: &[Batch],
     progress: f64,
     passes: &Passes<B>,
-) -> (Option<Tensor<1>>, GradientsParams) {
-    let targets = batches.iter().map(|batch| batch.targets.clone()).collect();
-    let projectors = learner.projectors.clone();
-    let (step, taps) = (OptimizerStep { progress, targets, projectors }, objective.taps());
+) -> (Option<LossTerms>, GradientsParams) {
+    let step = OptimizerStep::new(progress, batches, learner.projectors.clone());
+    let taps = objective.taps();
     let Passes { half, loss_scale, recompute } = passes;
     // Projectors, as losses, stay in single precision.
     let halved = half.map(|format| Learner {
@@ -46,7 +44,7 @@ pub(crate) fn gradients<B: Backbone>(
         projectors: learner.projectors.clone(),
     });
     let taught = halved.as_ref().unwrap_or(learner);
-    let mut sum = None;
+    let mut sum: Option<LossTerms> = None;
     let mut accumulated = GradientsAccumulator::new();
     for (number, batch) in batches.iter().enumerate() {
         let ClassifierInput { images, answers, text } = input_of(batch);
@@ -58,8 +56,10 @@ pub(crate) fn gradients<B: Backbone>(
         let mut value = None;
         let mut loss_of = |output: ClassifierOutput| {
             let output = if half.is_some() { output_in_f32(output) } else { output };
-            let loss = objective.loss(output, batch, &step);
-            value = Some(loss.clone().without_autodiff());
+            let LossTerms { total: loss, terms } = objective.loss_with_terms(output, batch, &step);
+            let plain = |term: LossTerm| LossTerm { value: term.value.without_autodiff(), ..term };
+            let terms = terms.into_iter().map(plain).collect();
+            value = Some(LossTerms { total: loss.clone().without_autodiff(), terms });
             if *loss_scale == 1.0 { loss } else { loss * *loss_scale }
         };
         let gradients = match recompute {
@@ -80,7 +80,7 @@ pub(crate) fn gradients<B: Backbone>(
         let gradients = if half.is_some() { gradients_in_f32(gradients, taught) } else { gradients };
         accumulated.accumulate(learner, gradients);
         sum = match (sum, value) {
-            (Some(sum), Some(value)) => Some(sum + value),
+            (Some(sum), Some(value)) => Some(added(sum, value)),
             (sum, value) => sum.or(value),
         };
     }
@@ -91,23 +91,35 @@ pub(crate) fn gradients<B: Backbone>(
     (sum, gradients)
 }
 
+/// The sum of two losses, term by term: one may have terms that the other does not.
+fn added(sum: LossTerms, value: LossTerms) -> LossTerms {
+    let LossTerms { total, mut terms } = sum;
+    for term in value.terms {
+        match terms.iter_mut().find(|known| known.name == term.name) {
+            Some(known) => known.value = known.value.clone() + term.value,
+            None => terms.push(term),
+        }
+    }
+    LossTerms { total: total + value.total, terms }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use burn::module::{Module as _, ModuleMapper, ModuleVisitor, Param};
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{Device, Tensor, TensorData};
     use derm_backbones::{
         AnyBackbone, BackboneConfig, Classifier, ClassifierConfig, ConvNextV2Config, HeadConfig,
-        PointwiseLayers,
+        PointwiseLayers, TaskConfig,
     };
     use derm_core::Targets;
-    use derm_data::Orientation;
+    use derm_data::{BatchTask, Orientation};
     use derm_distill::Projectors;
-    use derm_losses::ClassificationLossConfig;
+    use derm_losses::{ClassificationLoss, ClassificationLossConfig, CrossEntropyLossConfig};
 
     use super::*;
     use crate::optimizer::adamw;
-    use crate::{Supervised, TrainingRecipe};
+    use crate::{MultiTask, Supervised, TaskLoss, TrainingRecipe};
 
     /// Rounding of f32 sums in another order, as a share of a tensor's largest value.
     const TOLERANCE: f64 = 2e-5;
@@ -141,14 +153,27 @@ mod tests {
 
     /// Layer norms only: a batch norm would see the micro-batches.
     fn network(device: &Device) -> Classifier<AnyBackbone> {
+        network_with(HeadConfig::new(3), device)
+    }
+
+    fn network_with(head: HeadConfig, device: &Device) -> Classifier<AnyBackbone> {
         let backbone = BackboneConfig::Convnextv2(ConvNextV2Config {
             depths: vec![1, 1],
             widths: vec![4, 6],
             stochastic_depth: 0.0,
             pointwise_layers: PointwiseLayers::Linear,
         });
-        let config = ClassifierConfig { backbone, head: HeadConfig::new(3) };
+        let config = ClassifierConfig { backbone, head };
         config.init(device).unwrap().train().map(&mut Fill(0.0))
+    }
+
+    /// The same with a head for the task `t`.
+    fn with_task(device: &Device) -> Classifier<AnyBackbone> {
+        let head = HeadConfig {
+            tasks: vec![TaskConfig { name: "t".to_owned(), num_classes: 3 }],
+            ..HeadConfig::new(3)
+        };
+        network_with(head, device)
     }
 
     /// Numbers between −1 and 1 that no generator draws: other tests of this process use it as well.
@@ -187,6 +212,7 @@ mod tests {
             } else {
                 Targets::from_indices(&classes[start..end], 3, device).unwrap()
             },
+            tasks: Vec::new(),
             indices: (start..end).collect(),
             orientations: vec![Orientation::UPRIGHT; end - start],
         };
@@ -221,6 +247,125 @@ mod tests {
         }
     }
 
+    /// The rows of a batch from `start` on, labelled for the task `t` where `classes` says so.
+    fn labelled(batch: Batch, start: usize, soft: bool, device: &Device) -> Batch {
+        let classes = [Some(1), None, Some(0), None, Some(2), Some(0), None, Some(1)];
+        let rows: Vec<usize> =
+            (0..batch.indices.len()).filter(|row| classes[start + row].is_some()).collect();
+        let of_rows: Vec<usize> = rows.iter().filter_map(|row| classes[start + row]).collect();
+        if rows.is_empty() {
+            return batch;
+        }
+        let targets = Targets::from_indices(&of_rows, 3, device).unwrap();
+        // Of the soft ones 0.6 lies on the class and 0.2 on each other.
+        let soft_of = |targets: &Targets| Targets::Soft(targets.to_distributions(3) * 0.4 + 0.2);
+        let targets = if soft { soft_of(&targets) } else { targets };
+        let places: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+        let rows = Tensor::from_data(TensorData::new(places, [rows.len()]), device);
+        Batch { tasks: vec![BatchTask { name: "t".to_owned(), rows, targets }], ..batch }
+    }
+
+    /// A loss without a slope: what is learned is the task alone.
+    struct Nothing;
+    impl<B: Backbone> Objective<B> for Nothing {
+        fn loss(&self, output: ClassifierOutput, _: &Batch, _: &OptimizerStep) -> Tensor<1> {
+            output.logits.sum() * 0.0
+        }
+    }
+
+    fn of_task(text: &str, device: &Device) -> TaskLoss<ClassificationLoss> {
+        let config: ClassificationLossConfig = serde_json::from_str(text).unwrap();
+        TaskLoss { name: "t".to_owned(), weight: 0.3, criterion: config.init(3, device).unwrap() }
+    }
+
+    /// Loss, terms and gradients of a step.
+    fn step(
+        start: &Classifier<AnyBackbone>,
+        objective: &impl Objective<AnyBackbone>,
+        batches: &[Batch],
+    ) -> (LossTerms, Vec<Vec<f64>>) {
+        let passes = Passes { half: None, loss_scale: 1.0, recompute: None };
+        let model = Learner::new(start.clone(), Projectors::default());
+        let (loss, gradients) = gradients(&model, objective, batches, 0.5, &passes);
+        let mut of_gradients = Gradients(&gradients, Vec::new());
+        model.visit(&mut of_gradients);
+        (loss.unwrap(), of_gradients.1)
+    }
+
+    #[test]
+    fn micro_batches_are_the_large_batch_for_a_task_too() {
+        let device = Device::default().autodiff();
+        let start = with_task(&device);
+        for text in LOSSES {
+            let diagnosis =
+                Supervised { criterion: CrossEntropyLossConfig::default().init(3, &device).unwrap() };
+            let objective = MultiTask { diagnosis, tasks: vec![of_task(text, &device)] };
+            for soft in [false, true] {
+                let (parts, whole) = batches(soft, &device);
+                // The second part has one row, which is not labelled.
+                let parts = parts.into_iter().zip([0, 3, 4]);
+                let parts: Vec<Batch> = parts.map(|(part, at)| labelled(part, at, soft, &device)).collect();
+                assert!(parts[1].tasks.is_empty());
+                let whole = labelled(whole, 0, soft, &device);
+                let (loss, gradients) = step(&start, &objective, &parts);
+                let (whole_loss, whole_gradients) = step(&start, &objective, &[whole]);
+                let names: Vec<&str> = loss.terms.iter().map(|term| term.name.as_str()).collect();
+                assert_eq!(names, ["diagnosis", "task.t"]);
+                let mut sum = 0.0;
+                for (term, whole) in loss.terms.iter().zip(&whole_loss.terms) {
+                    let (got, expected) = (values(term.value.clone()), values(whole.value.clone()));
+                    assert_near(&got, &expected, largest(&expected), text);
+                    sum += term.weight * got[0];
+                }
+                let total = values(loss.total);
+                assert_near(&[sum], &total, largest(&total), text);
+                assert_near(&total, &values(whole_loss.total), largest(&total), text);
+                assert!(gradients.len() > 20 && gradients.len() == whole_gradients.len());
+                for (got, expected) in gradients.iter().zip(&whole_gradients) {
+                    assert_near(got, expected, largest(expected), text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unlabelled_rows_have_no_part_in_a_task() {
+        let device = Device::default().autodiff();
+        let start = with_task(&device);
+        let (_, whole) = batches(false, &device);
+        let whole = labelled(whole, 0, false, &device);
+        let rows = whole.tasks[0].rows.clone();
+        for text in LOSSES {
+            let objective = MultiTask { diagnosis: Nothing, tasks: vec![of_task(text, &device)] };
+            let (loss, gradients) = step(&start, &objective, std::slice::from_ref(&whole));
+            // The labelled rows alone.
+            let targets = whole.tasks[0].targets.clone();
+            let count = targets.num_samples();
+            let all = Tensor::arange(0..count as i64, &device);
+            let alone = Batch {
+                images: whole.images.clone().select(0, rows.clone()),
+                targets: targets.clone(),
+                tasks: vec![BatchTask { name: "t".to_owned(), rows: all, targets }],
+                indices: (0..count).collect(),
+                orientations: vec![Orientation::UPRIGHT; count],
+                ..whole.clone()
+            };
+            let (expected_loss, expected) = step(&start, &objective, &[alone]);
+            assert_near(&values(loss.total), &values(expected_loss.total), 1.0, text);
+            assert!(gradients.iter().flatten().any(|value| value.abs() > 1e-3));
+            assert_eq!(gradients.len(), expected.len());
+            for (got, expected) in gradients.iter().zip(&expected) {
+                assert_near(got, expected, largest(expected), text);
+            }
+        }
+        // None at all: no loss, and nothing for the task's head to learn.
+        let objective = MultiTask { diagnosis: Nothing, tasks: vec![of_task(LOSSES[0], &device)] };
+        let unlabelled = Batch { tasks: Vec::new(), ..whole };
+        let (loss, gradients) = step(&start, &objective, &[unlabelled]);
+        assert_eq!(values(loss.total), [0.0]);
+        assert!(gradients.iter().flatten().all(|value| *value == 0.0));
+    }
+
     #[test]
     fn micro_batches_are_the_large_batch() {
         let device = Device::default().autodiff();
@@ -241,7 +386,7 @@ mod tests {
                     let of_gradients = of_gradients.1;
                     let mut weights = Weights(Vec::new());
                     adamw(&recipe, &model).step(RATE, model, gradients).visit(&mut weights);
-                    (values(loss.unwrap()), of_gradients, weights.0)
+                    (values(loss.unwrap().total), of_gradients, weights.0)
                 };
                 let (loss, gradients, weights) = outcome(&parts);
                 let (whole_loss, whole_gradients, whole_weights) = outcome(std::slice::from_ref(&whole));

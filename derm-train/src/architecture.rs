@@ -1,13 +1,10 @@
 use burn::tensor::Device;
-use derm_backbones::{
-    AnyBackbone, Classifier, ClassifierConfig, HeadConfig, LayerGroups, PublishedKeys,
-    QuestionnaireEncoderConfig,
-};
+use derm_backbones::{AnyBackbone, Classifier, ClassifierConfig, HeadConfig, LayerGroups, PublishedKeys};
 use derm_core::Backbone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ModelRecipe, RecomputedBackward, TextRecipe, recomputed};
+use crate::{ModelRecipe, RecomputedBackward, recomputed};
 
 /// A family of networks that a run can train and a bundle can describe.
 ///
@@ -20,13 +17,10 @@ pub trait Architecture {
     /// What describes the network in a bundle's `config.json`.
     type Config: Serialize + DeserializeOwned;
 
-    /// The network that the recipe asks for, with `num_classes` logits and, where it reads answers, their encoder. Where
-    /// the recipe has a section `text`, a network without its text encoder is refused.
-    fn config(
-        recipe: &ModelRecipe,
-        num_classes: usize,
-        questionnaire: Option<QuestionnaireEncoderConfig>,
-    ) -> Self::Config;
+    /// The network that the recipe asks for, with `head` on top of its image encoder
+    /// ([`HeadConfig::init`](derm_backbones::HeadConfig::init)): the number of classes, the further tasks, and what it
+    /// reads beside the image. A network without one of these is refused.
+    fn config(recipe: &ModelRecipe, head: HeadConfig) -> Self::Config;
 
     /// Builds the network with fresh weights.
     ///
@@ -53,14 +47,7 @@ impl Architecture for Named {
     type Backbone = AnyBackbone;
     type Config = ClassifierConfig;
 
-    fn config(
-        recipe: &ModelRecipe,
-        num_classes: usize,
-        questionnaire: Option<QuestionnaireEncoderConfig>,
-    ) -> ClassifierConfig {
-        let (dropout, fusion) = (recipe.dropout, recipe.fusion.clone());
-        let text = recipe.text.as_ref().map(TextRecipe::config);
-        let head = HeadConfig { dropout, questionnaire, text, fusion, ..HeadConfig::new(num_classes) };
+    fn config(recipe: &ModelRecipe, head: HeadConfig) -> ClassifierConfig {
         ClassifierConfig { backbone: recipe.backbone(), head }
     }
 

@@ -62,13 +62,7 @@ impl Assessment {
         let record = CalibrationRecord::fit_with(calibrator, validation, calibration, &abstain)?
             .with_conformal(calibration, &conformal)?;
         let probabilities = record.calibrator.calibrate(test)?;
-        let config = EvaluationConfig {
-            replicates: evaluation.bootstrap_replicates,
-            alpha: 1.0 - evaluation.confidence,
-            seed: derive(seed, Purpose::Bootstrap, 0),
-            n_bins: evaluation.calibration_bins,
-            ..EvaluationConfig::default()
-        };
+        let config = evaluation_config(evaluation, seed);
         let uncalibrated = Evaluation::new(test, &test.probabilities(), &config)?;
         let sets =
             record.conformal().map(|sets| ConformalTable::evaluate(sets, test, config.alpha)).transpose()?;
@@ -90,8 +84,19 @@ impl Assessment {
     }
 }
 
+/// How the test metrics are taken.
+pub(crate) fn evaluation_config(evaluation: &EvaluationRecipe, seed: u64) -> EvaluationConfig {
+    EvaluationConfig {
+        replicates: evaluation.bootstrap_replicates,
+        alpha: 1.0 - evaluation.confidence,
+        seed: derive(seed, Purpose::Bootstrap, 0),
+        n_bins: evaluation.calibration_bins,
+        ..EvaluationConfig::default()
+    }
+}
+
 /// The calibrator that suits the scores.
-fn fit_calibrator(
+pub(crate) fn fit_calibrator(
     validation: &Predictions<Validation>,
     evaluation: &EvaluationRecipe,
     seed: u64,

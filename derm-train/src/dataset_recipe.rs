@@ -1,18 +1,20 @@
 //! What the recipe's section `dataset` gives: records and their split.
 
+use std::collections::BTreeMap;
+
 use derm_data::readers::ReadPolicy;
 use derm_data::{Dataset, FeatureSchema, LabelMapping, NearDuplicateConfig, NearDuplicates, Split};
 
 use crate::progress::Progress;
 use crate::recipe::NearDuplicatePolicy;
-use crate::{DatasetRecipe, DatasetSource, Error};
+use crate::{DatasetRecipe, DatasetSource, Error, TaskRecipe};
 
 impl DatasetRecipe {
-    /// Reads the records, with the labels and the questionnaire that the recipe wants.
+    /// Reads the records, with the labels, those of further tasks too, and the questionnaire that the recipe wants.
     ///
     /// # Errors
     /// What reading gives: a file, row, class or image that is missing or wrong.
-    pub(crate) fn read(&self) -> Result<Dataset, Error> {
+    pub(crate) fn read(&self, tasks: &BTreeMap<String, TaskRecipe>) -> Result<Dataset, Error> {
         let mut dataset = match (&self.source, &self.root) {
             (DatasetSource::Synthetic, _) => self.synthetic.generate()?,
             (DatasetSource::Read(source), Some(root)) => {
@@ -27,6 +29,10 @@ impl DatasetRecipe {
             let is_file = name.to_ascii_lowercase().ends_with(".json");
             let mapping = if is_file { LabelMapping::read(name)? } else { LabelMapping::ready(name)? };
             dataset = mapping.apply(&dataset)?;
+        }
+        // Before another questionnaire takes answers away: a task may learn what the network is not told.
+        for (name, task) in tasks {
+            dataset = dataset.label_task(name, &task.labels)?;
         }
         if let Some(path) = &self.feature_schema_path {
             dataset = dataset.with_schema(FeatureSchema::read(path)?)?;

@@ -96,6 +96,50 @@ pub enum Error {
         "the network's text encoder is not the one of `model.text`: its architecture has to build that one, or none"
     )]
     TextEncoder,
+    /// A task beside the diagnosis whose section is impossible.
+    #[error("`tasks.{task}`: {source}")]
+    Task {
+        /// The task.
+        task: String,
+        /// What is wrong.
+        source: Box<Self>,
+    },
+    /// An [`Architecture`](crate::Architecture) that left out heads, or has others than the recipe's tasks.
+    #[error("the network has heads for the tasks {got:?}: expected {expected:?}")]
+    TaskHeads {
+        /// The network's.
+        got: Vec<String>,
+        /// The recipe's.
+        expected: Vec<String>,
+    },
+    /// A task with too few labelled rows in a role.
+    #[error(
+        "`tasks.{task}`: the {role} split has {rows} labelled rows of {classes} classes: expected at least {expected} \
+         classes with a row"
+    )]
+    TaskRows {
+        /// The task.
+        task: String,
+        /// The role.
+        role: SplitRole,
+        /// Its rows that are labelled for the task.
+        rows: usize,
+        /// Classes that they have.
+        classes: usize,
+        /// Classes that must be there.
+        expected: usize,
+    },
+    /// A task that the network reads in the questionnaire.
+    #[error(
+        "`tasks.{task}`: its labels are the answers to `{column}`, which the network reads; take a questionnaire without \
+         it (`dataset.feature_schema_path`)"
+    )]
+    TaskIsAnswer {
+        /// The task.
+        task: String,
+        /// The question.
+        column: String,
+    },
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] derm_data::Error),

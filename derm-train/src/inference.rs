@@ -1,38 +1,62 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use burn::tensor::{Device, Tensor};
 use derm_backbones::Classifier;
 use derm_core::{
-    Backbone, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps, View,
+    Backbone, ClassIndex, PredictionColumns, PredictionMetadata, Predictions, Role, ScoreKind, Scores, Taps,
+    View,
 };
 use derm_data::{Batch, Dataset, Loader, Record, Split, TestView};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use crate::Error;
 use crate::texts::input_of;
 
-/// The logits of every batch of a loader, in its order, with the records they belong to.
+/// What a network says of the rows of a loader, in its order.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    /// The records.
+    pub rows: Vec<usize>,
+    /// Logits of the diagnosis, shape [N, C].
+    pub logits: Array2<f32>,
+    /// Logits of each further task.
+    pub tasks: Vec<(String, Array2<f32>)>,
+}
+
+/// What `model` says of every batch of a loader.
 ///
 /// `model` must be in inference mode ([`Module::valid`](burn::module::Module::valid)) on `device`, which has no
 /// autodiff.
-pub(crate) fn logits<B: Backbone>(
+pub(crate) fn outputs<B: Backbone>(
     model: &Classifier<B>,
     loader: &Loader,
     device: &Device,
-) -> Result<(Vec<usize>, Array2<f32>), Error> {
+) -> Result<Outputs, Error> {
     let (mut rows, mut values) = (Vec::new(), Vec::new());
+    let mut of_tasks: Vec<Vec<f32>> = vec![Vec::new(); model.tasks().len()];
     for batch in loader.epoch(0) {
         let batch = Batch::to_device(batch?, device)?;
-        let logits = model.forward_input(input_of(&batch), &Taps::none()).logits;
-        values.extend(host_values(logits));
+        let output = model.forward_input(input_of(&batch), &Taps::none());
+        values.extend(host_values(output.logits));
+        for (values, (_, logits)) in of_tasks.iter_mut().zip(output.tasks) {
+            values.extend(host_values(logits));
+        }
         rows.extend(batch.indices);
     }
-    let shape = (rows.len(), loader.samples().num_classes());
-    let count = values.len();
-    let values = Array2::from_shape_vec(shape, values).map_err(|_| derm_core::ValueError::Length {
-        argument: "logits",
-        got: count,
-        expected: shape.0 * shape.1,
-    })?;
-    Ok((rows, values))
+    let logits = table(rows.len(), loader.samples().num_classes(), values)?;
+    let classes = |values: &Vec<f32>| values.len().checked_div(rows.len()).unwrap_or_default();
+    let task = |(name, values): (&String, Vec<f32>)| {
+        Ok((name.clone(), table(rows.len(), classes(&values), values)?))
+    };
+    let tasks = model.tasks().iter().zip(of_tasks).map(task).collect::<Result<_, Error>>()?;
+    Ok(Outputs { rows, logits, tasks })
+}
+
+/// Values as rows of one number a class.
+fn table(rows: usize, classes: usize, values: Vec<f32>) -> Result<Array2<f32>, Error> {
+    let (got, expected) = (values.len(), rows * classes);
+    Array2::from_shape_vec((rows, classes), values)
+        .map_err(|_| derm_core::ValueError::Length { argument: "logits", got, expected }.into())
 }
 
 /// The values of a tensor on the host, in row-major order, as f32 whatever the device computes in.
@@ -51,28 +75,7 @@ pub fn predict<R: Role, B: Backbone>(
     loader: &Loader,
     device: &Device,
 ) -> Result<Predictions<R>, Error> {
-    let (rows, values) = logits(model, loader, device)?;
-    let mut columns = PredictionColumns::default();
-    for &row in &rows {
-        let record = dataset.record(row)?;
-        columns.ids.push(record.id.clone());
-        columns.groups.push(record.group().to_owned());
-        columns.cases.push(record.case.clone());
-        columns.targets.push(record.class.get());
-    }
-    columns.soft_targets = soft_targets(dataset, &rows)?;
-    let names = dataset.records().iter().flat_map(|record| record.subgroups.keys());
-    for name in names.collect::<std::collections::BTreeSet<_>>() {
-        let of_row = |&row: &usize| Ok(dataset.record(row)?.subgroups.get(name).cloned().unwrap_or_default());
-        columns.subgroups.insert(name.clone(), rows.iter().map(of_row).collect::<Result<_, Error>>()?);
-    }
-    let metadata = PredictionMetadata {
-        task: TASK.to_owned(),
-        view: loader.view(),
-        labels: dataset.labels().clone(),
-        split_hash: split.hash(),
-    };
-    Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })?)
+    of_diagnosis(outputs(model, loader, device)?, dataset, split, loader.view())
 }
 
 /// The predictions of a network on the rows of one role, as `view` shows them: those of [`predict`], or their mean
@@ -93,6 +96,52 @@ pub fn predict_view<R: Role, B: Backbone>(
         let loader = loader.clone().with_view(picture)?;
         members.push(predict(model, dataset, split, &loader, device)?);
     }
+    mean_over(members, view)
+}
+
+/// The predictions of every head of a network on the rows of one role: those of [`predict_view`] and, for each further
+/// task that the dataset is labelled for, by its name, those of the rows that have its label.
+///
+/// # Errors
+/// As [`predict_view`], and [`Error::Predictions`] for a task without a labelled row.
+pub fn predict_tasks<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    dataset: &Dataset,
+    split: &Split,
+    loader: &Loader,
+    view: &View,
+    device: &Device,
+) -> Result<TaskPredictions<R>, Error> {
+    let mut diagnosis = Vec::new();
+    let mut of_tasks: BTreeMap<String, Vec<Predictions<R>>> = BTreeMap::new();
+    for picture in TestView::of(view) {
+        let loader = loader.clone().with_view(picture)?;
+        let mut outputs = outputs(model, &loader, device)?;
+        for (name, logits) in std::mem::take(&mut outputs.tasks) {
+            if !dataset.tasks().contains_key(&name) {
+                continue;
+            }
+            let table = of_task(&name, &outputs.rows, &logits, dataset, split, loader.view())?;
+            of_tasks.entry(name).or_default().push(table);
+        }
+        diagnosis.push(of_diagnosis(outputs, dataset, split, loader.view())?);
+    }
+    let mean = |(name, members)| Ok((name, mean_over(members, view)?));
+    let tasks = of_tasks.into_iter().map(mean).collect::<Result<_, Error>>()?;
+    Ok(TaskPredictions { diagnosis: mean_over(diagnosis, view)?, tasks })
+}
+
+/// The predictions of every head of a network.
+#[derive(Debug, Clone)]
+pub struct TaskPredictions<R: Role> {
+    /// The diagnosis, of every row.
+    pub diagnosis: Predictions<R>,
+    /// Each further task by its name, of the rows that are labelled for it.
+    pub tasks: BTreeMap<String, Predictions<R>>,
+}
+
+/// The only member, or the mean of several.
+fn mean_over<R: Role>(mut members: Vec<Predictions<R>>, view: &View) -> Result<Predictions<R>, Error> {
     match (members.pop(), members.is_empty()) {
         (None, _) => Err(Error::View { view: view.clone() }),
         (Some(alone), true) => Ok(alone),
@@ -101,6 +150,66 @@ pub fn predict_view<R: Role, B: Backbone>(
             Ok(Predictions::mean_of(&members, view.clone())?)
         }
     }
+}
+
+fn of_diagnosis<R: Role>(
+    outputs: Outputs,
+    dataset: &Dataset,
+    split: &Split,
+    view: View,
+) -> Result<Predictions<R>, Error> {
+    let Outputs { rows, logits, .. } = outputs;
+    let mut columns = columns(dataset, &rows)?;
+    columns.targets = dataset.classes(&rows)?.into_iter().map(ClassIndex::get).collect();
+    columns.soft_targets = soft_targets(dataset, &rows)?;
+    let (task, labels) = (TASK.to_owned(), dataset.labels().clone());
+    let metadata = PredictionMetadata { task, view, labels, split_hash: split.hash() };
+    Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values: logits })?)
+}
+
+/// The rows that are labelled for a task.
+fn of_task<R: Role>(
+    task: &str,
+    rows: &[usize],
+    logits: &Array2<f32>,
+    dataset: &Dataset,
+    split: &Split,
+    view: View,
+) -> Result<Predictions<R>, Error> {
+    let unknown = || derm_data::Error::UnknownTask {
+        task: task.to_owned(),
+        known: dataset.tasks().keys().cloned().collect(),
+    };
+    let labels = dataset.tasks().get(task).ok_or_else(unknown)?.clone();
+    let (mut places, mut labelled, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, &row) in rows.iter().enumerate() {
+        if let Some(class) = dataset.record(row)?.tasks.get(task) {
+            places.push(place);
+            labelled.push(row);
+            targets.push(class.get());
+        }
+    }
+    let columns = PredictionColumns { targets, ..columns(dataset, &labelled)? };
+    let values = logits.select(Axis(0), &places);
+    let metadata = PredictionMetadata { task: task.to_owned(), view, labels, split_hash: split.hash() };
+    Ok(Predictions::new(metadata, columns, Scores { kind: ScoreKind::Logits, values })?)
+}
+
+/// Who the records at `rows` are, without their labels.
+fn columns(dataset: &Dataset, rows: &[usize]) -> Result<PredictionColumns, Error> {
+    let mut columns = PredictionColumns::default();
+    for &row in rows {
+        let record = dataset.record(row)?;
+        columns.ids.push(record.id.clone());
+        columns.groups.push(record.group().to_owned());
+        columns.cases.push(record.case.clone());
+    }
+    let names = dataset.records().iter().flat_map(|record| record.subgroups.keys());
+    for name in names.collect::<BTreeSet<_>>() {
+        let of_row = |&row: &usize| Ok(dataset.record(row)?.subgroups.get(name).cloned().unwrap_or_default());
+        columns.subgroups.insert(name.clone(), rows.iter().map(of_row).collect::<Result<_, Error>>()?);
+    }
+    Ok(columns)
 }
 
 /// The labels of the records at `rows` as distributions, where any of them is one.
@@ -115,5 +224,5 @@ fn soft_targets(dataset: &Dataset, rows: &[usize]) -> Result<Option<Array2<f32>>
     Ok(Some(Array2::from_shape_fn((rows.len(), num_classes), |(row, class)| rows[row][class])))
 }
 
-/// The name of the only task of a single-head network.
+/// The name of the first task.
 pub(crate) const TASK: &str = "diagnosis";

@@ -43,6 +43,7 @@ mod step_log;
 mod step_plan;
 mod study;
 mod summary;
+mod task_assessment;
 mod teacher;
 mod tensorboard;
 mod texts;
@@ -62,19 +63,22 @@ pub use evaluation::{
     TeacherComparison, ViewComparison, ViewResult,
 };
 pub use history::EpochLog;
-pub use inference::{predict, predict_view};
+pub use inference::{TaskPredictions, predict, predict_tasks, predict_view};
 pub use label_vetting::{
     LabelDecision, LabelDecisions, LabelVetting, OutOfFold, RevisedEvaluation, VettedLabel, VettingConfig,
     join_folds,
 };
 pub use learning_rate::WarmupCosine;
-pub use objective::{Distilled, Objective, OptimizerStep, Supervised};
+pub use objective::{
+    Distilled, LossTerm, LossTerms, MultiTask, Objective, OptimizerStep, Supervised, TaskLoss,
+};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use recipe::{
     AbstentionRecipe, CheckpointsRecipe, ClassWeights, ConformalRecipe, DatasetRecipe, DistillationRecipe,
     EarlyStoppingRecipe, EmaRecipe, EvaluationRecipe, FinalWeights, FreezeRecipe, ImageNorm, LossName,
-    LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TextRecipe, TrainingRecipe,
+    LossRecipe, ModelRecipe, NearDuplicatePolicy, PhaseRecipe, Recipe, TaskRecipe, TextRecipe,
+    TrainingRecipe,
 };
 pub use recomputation::{RecomputedBackward, RecomputedGradients, recomputed};
 pub use run::{Finished, run, run_with};
@@ -82,12 +86,13 @@ pub use search::{
     Dimension, Parameters, PrunerConfig, RunningTrial, SamplerConfig, Search, SearchConfig, SearchResults,
     SearchSpace, Trial, TrialEnd, run_search, search_trials,
 };
-pub use step_log::StepEntry;
+pub use step_log::{StepEntry, TermEntry};
 pub use study::{
     ComparisonConfig, CountedNoise, Difference, FailedRun, NamedEstimate, PlannedRun, RunResult, Study,
     StudyResults, StudyTeacher, TeacherResult, VariantFolders, VariantResult, Verdict, compare_runs,
     run_study,
 };
+pub use task_assessment::TaskAssessment;
 pub use teacher::Teacher;
 pub use trainer::{Trained, Trainer};
 pub use validation_metric::ValidationMetric;

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use derm_backbones::ParameterCount;
 use derm_calibration::{AbstainPolicy, ConformalTable, SuggestScore};
 use derm_report::policy_notes;
 
-use crate::{Assessment, Prepared, Recipe};
+use crate::{Assessment, Prepared, Recipe, TaskAssessment};
 
 /// `MODEL_CARD.md`: what the model is, what it was trained on, how good it is and what it is not for.
 pub(crate) fn model_card(
@@ -12,6 +13,7 @@ pub(crate) fn model_card(
     prepared: &Prepared,
     parameters: ParameterCount,
     assessment: &Assessment,
+    tasks: &BTreeMap<String, TaskAssessment>,
 ) -> String {
     let mut card = String::new();
     let mut line = |text: &str| {
@@ -60,7 +62,20 @@ pub(crate) fn model_card(
         evaluation.bootstrap_replicates,
         evaluation.confidence,
     ));
-    line("## When it answers\n");
+    if !tasks.is_empty() {
+        line("Further tasks, each on the test images that are labelled for it:\n");
+        line("| task | metric | calibrated | interval |");
+        line("|---|---|---:|---|");
+    }
+    for (name, task) in tasks {
+        for estimate in &task.calibrated.metrics {
+            let value = estimate.value.map_or("undefined".to_owned(), |value| format!("{value:.3}"));
+            let interval = estimate.interval.as_ref();
+            let interval = interval.map_or(String::new(), |i| format!("{:.3} to {:.3}", i.low, i.high));
+            line(&format!("| {name} | {} | {value} | {interval} |", estimate.name));
+        }
+    }
+    line("\n## When it answers\n");
     for text in when_it_answers(&assessment.calibration.abstain) {
         line(&text);
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::progress::Progress;
 use crate::seed::{Purpose, derive};
+use crate::task_assessment::check_tasks;
 use crate::texts::{Tokenizer, token_rows};
 use crate::{Error, Recipe};
 
@@ -51,7 +52,7 @@ impl Prepared {
     ) -> Result<Self, Error> {
         let section = &recipe.dataset;
         progress.stage("reading the dataset");
-        let mut dataset = section.read()?;
+        let mut dataset = section.read(&recipe.tasks)?;
         // The whole image is shown to the network, squashed to a square: lesions reach to the border.
         let resize = Resize::new(recipe.model.image_size, ResizeRule::Squash, recipe.model.interpolation)?;
         let budget = section.cache_mib.saturating_mul(1 << 20);
@@ -79,6 +80,7 @@ impl Prepared {
         };
         let prepared =
             Self { dataset, leak_report, split, resize, normalization, samples, tokenizer, cache, config };
+        check_tasks(recipe, &prepared)?;
         progress.line(&prepared.summary()?);
         if recipe.model.use_answers {
             let warning = if prepared.leak_report.leaks() { "warning: " } else { "" };
@@ -166,7 +168,15 @@ impl Prepared {
         Ok(self.dataset.class_counts_of(&self.split.indices(&self.dataset, SplitRole::Train)?)?)
     }
 
-    /// SHA-256, in hexadecimal, of what is learned of the records: their labels by name, and their answers and texts where
+    /// Training rows of each class of a further task.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a task that the dataset is not labelled for.
+    pub fn task_training_counts(&self, task: &str) -> Result<Vec<usize>, Error> {
+        Ok(self.dataset.task_counts_of(task, &self.split.indices(&self.dataset, SplitRole::Train)?)?)
+    }
+
+    /// SHA-256, in hexadecimal, of what is learned of the records: their labels by name, of every task, and their answers and texts where
     /// the network reads these. A table or a label mapping that was edited gives another one.
     pub(crate) fn records_hash(&self) -> String {
         let names = self.dataset.labels().names();
@@ -179,7 +189,12 @@ impl Prepared {
                 Some(_) => json!([id, name, record.soft_label, answers, record.text]),
             }
         };
-        let records: Vec<Value> = self.dataset.records().iter().map(of_record).collect();
+        let mut records: Vec<Value> = self.dataset.records().iter().map(of_record).collect();
+        for (task, labels) in self.dataset.tasks() {
+            let class = |record: &Record| record.tasks.get(task).and_then(|class| labels.name(*class));
+            let classes: Vec<Option<&str>> = self.dataset.records().iter().map(class).collect();
+            records.push(json!([task, labels.names(), classes]));
+        }
         let columns = with_answers.then(|| self.dataset.schema().column_names());
         sha256_hex(json!([names, columns, records]).to_string().as_bytes())
     }
@@ -195,12 +210,19 @@ impl Prepared {
             0 => String::new(),
             count => format!(", {count} skipped"),
         };
-        Ok(format!(
+        let mut summary = format!(
             "{}: {} images ({}){skipped}; {}",
             self.dataset.name(),
             self.dataset.records().len(),
             sizes.join(", "),
             counts.join(", "),
-        ))
+        );
+        let all: Vec<usize> = (0..self.dataset.records().len()).collect();
+        for (task, labels) in self.dataset.tasks() {
+            let counts = labels.names().iter().zip(self.dataset.task_counts_of(task, &all)?);
+            let counts: Vec<String> = counts.map(|(name, count)| format!("{name} {count}")).collect();
+            summary += &format!("\n  {task}: {}", counts.join(", "));
+        }
+        Ok(summary)
     }
 }

@@ -12,6 +12,7 @@ mod evaluation;
 mod loss;
 mod model;
 mod phases;
+mod tasks;
 mod text;
 mod training;
 
@@ -26,9 +27,12 @@ pub use evaluation::EvaluationRecipe;
 pub use loss::{ClassWeights, LossName, LossRecipe};
 pub use model::{ImageNorm, ModelRecipe};
 pub use phases::{FreezeRecipe, PhaseRecipe};
+pub use tasks::TaskRecipe;
+pub(crate) use tasks::task_heads;
 pub use text::TextRecipe;
 pub use training::TrainingRecipe;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use derm_losses::ClassificationLossConfig;
@@ -55,6 +59,9 @@ pub struct Recipe {
     pub model: ModelRecipe,
     /// How it learns.
     pub training: TrainingRecipe,
+    /// The tasks beside the diagnosis, by name; one set to nothing is left out. Default none.
+    #[serde(deserialize_with = "tasks::present")]
+    pub tasks: BTreeMap<String, TaskRecipe>,
     /// From whom it learns beside the labels; absent for a network that learns alone.
     pub distillation: Option<DistillationRecipe>,
     /// When it answers and when it refers.
@@ -74,6 +81,7 @@ impl Default for Recipe {
             dataset: DatasetRecipe::default(),
             model: ModelRecipe::default(),
             training: TrainingRecipe::default(),
+            tasks: BTreeMap::new(),
             distillation: None,
             abstention: AbstentionRecipe::default(),
             conformal: ConformalRecipe::default(),
@@ -112,7 +120,8 @@ impl Recipe {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Value`] with the key, the value and the allowed range; [`Error::Section`] for what another crate
+    /// [`Error::Value`] with the key, the value and the allowed range, within [`Error::Task`] where it is a task's;
+    /// [`Error::Data`] for labels of a task that contradict each other; [`Error::Section`] for what another crate
     /// refuses.
     pub fn validate(&self) -> Result<(), Error> {
         let plain =
@@ -121,6 +130,7 @@ impl Recipe {
         self.dataset.validate()?;
         self.model.validate()?;
         self.training.validate()?;
+        self.tasks.iter().try_for_each(|(name, task)| task.validate(name))?;
         if let Some(distillation) = &self.distillation {
             distillation.validate(&self.training)?;
         }

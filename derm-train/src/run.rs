@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -5,23 +6,26 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use derm_backbones::{Classifier, ParameterCount, PublishedKeys, count_parameters};
-use derm_core::{Backbone, Calibration, FileError, Predictions, SplitRole, Test, Validation, View, atomic};
+use derm_core::{
+    Backbone, Calibration, FileError, Predictions, Role, SplitRole, Test, Validation, View, atomic,
+};
 use derm_predict::{Bundle, BundleConfig, Predictor, Provenance, WeightFormat};
 
 use crate::architecture::{Architecture, Named};
 use crate::assessment::Assessment;
-use crate::inference::{TASK, predict_view};
+use crate::inference::{TASK, TaskPredictions, predict_tasks};
 use crate::model_card::model_card;
 use crate::published_weights::{with_text_weights, with_weights};
+use crate::recipe::task_heads;
 use crate::recomputation::recomputation_of;
-use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA};
+use crate::run_folder::{Inputs, LABELS, RunFolder, SCHEMA, task_labels};
 use crate::seed::{Purpose, derive};
 use crate::teacher::LoadedTeacher;
 use crate::texts::{TOKENIZER, check_reads};
 use crate::versions;
 use crate::{
-    Breakdown, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, Objective, Prepared, Progress,
-    Recipe, Supervised, Trained, Trainer,
+    Breakdown, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, MultiTask, Objective, Prepared,
+    Progress, Recipe, Supervised, TaskAssessment, TaskLoss, Trained, Trainer,
 };
 
 /// A run that is done: what its folder holds, in memory.
@@ -43,6 +47,8 @@ pub struct Finished<A: Architecture = Named> {
     pub assessment: Assessment,
     /// A closer look at the same predictions.
     pub breakdown: Breakdown,
+    /// The numbers of each task beside the diagnosis.
+    pub tasks: BTreeMap<String, TaskAssessment>,
     /// The bundle, loaded back from its folder.
     pub predictor: Predictor<A::Backbone>,
     /// Seconds that this process took.
@@ -85,7 +91,9 @@ pub fn run_with<A: Architecture>(
     let predictions = RolePredictions::new(&trained.model, &prepared, &recipe.evaluation.view, device)?;
     predictions.save(&folder)?;
     progress.stage("calibrating and measuring");
+    let tasks = TaskAssessment::of_all(&predictions.validation.tasks, &predictions.test.tasks, recipe)?;
     let RolePredictions { validation, calibration, test } = predictions;
+    let (validation, calibration, test) = (validation.diagnosis, calibration.diagnosis, test.diagnosis);
     let assessment = Assessment::new(
         &validation,
         &calibration,
@@ -103,10 +111,13 @@ pub fn run_with<A: Architecture>(
         &recipe.evaluation,
         recipe.seed,
     )?;
-    let evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
+    let mut evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
+    evaluation.tasks = tasks;
     let metrics = write_metrics(&folder, &evaluation)?;
 
-    let ModelEvaluation { assessment, breakdown, .. } = evaluation;
+    let ModelEvaluation { assessment, breakdown, tasks, .. } = evaluation;
+    let labelled = tasks.iter().zip(prepared.dataset.tasks().values());
+    let of_bundle: Vec<_> = labelled.map(|((name, task), labels)| task.for_bundle(name, labels)).collect();
     let bundle = Bundle {
         model: &trained.model,
         config: BundleConfig {
@@ -120,9 +131,10 @@ pub fn run_with<A: Architecture>(
         labels: prepared.dataset.labels(),
         schema: recipe.model.use_answers.then(|| prepared.dataset.schema()),
         tokenizer: prepared.tokenizer(),
+        tasks: &of_bundle,
         calibration: &assessment.calibration,
         metrics,
-        model_card: model_card(recipe, &prepared, parameters, &assessment),
+        model_card: model_card(recipe, &prepared, parameters, &assessment, &tasks),
         provenance: provenance(recipe, &prepared),
     };
     let path = folder.replace("bundle", |place| Ok(bundle.write(place).map(drop)?))?;
@@ -137,6 +149,7 @@ pub fn run_with<A: Architecture>(
         test,
         assessment,
         breakdown,
+        tasks,
         predictor,
         seconds: clock.elapsed().as_secs_f64(),
     };
@@ -171,7 +184,8 @@ pub(crate) fn train<A: Architecture>(
     }
 
     let num_classes = prepared.dataset.labels().num_classes();
-    let config = A::config(&recipe.model, num_classes, recipe.model.questionnaire(prepared.dataset.schema()));
+    let head = recipe.model.head(num_classes, Some(prepared.dataset.schema()), task_heads(&prepared.dataset));
+    let config = A::config(&recipe.model, head);
     let Start { model, weights, text_weights } = Start::new::<A>(recipe, &config, device, progress)?;
     let recompute = recomputation_of::<A>(&recipe.model)?;
     let parameters = count_parameters(&model);
@@ -227,6 +241,10 @@ impl<B: Backbone + PublishedKeys> Start<B> {
         device.seed(derive(recipe.seed, Purpose::Weights, 0));
         let model = A::init(config, device)?;
         check_reads(&model, recipe)?;
+        if !model.tasks().iter().eq(recipe.tasks.keys()) {
+            let (got, expected) = (model.tasks().to_vec(), recipe.tasks.keys().cloned().collect());
+            return Err(Error::TaskHeads { got, expected });
+        }
         let (model, weights) = with_weights(model, recipe.model.weights.as_deref(), progress)?;
         let (model, text_weights) = with_text_weights(model, recipe.model.text.as_ref(), device, progress)?;
         Ok(Self { model, weights, text_weights })
@@ -236,6 +254,9 @@ impl<B: Backbone + PublishedKeys> Start<B> {
 /// Writes what a checkpoint does not say of its network: its classes, its questionnaire and its tokenizer.
 fn describe(folder: &RunFolder, recipe: &Recipe, prepared: &Prepared) -> Result<(), Error> {
     prepared.dataset.labels().write(folder.join(LABELS))?;
+    for (task, labels) in prepared.dataset.tasks() {
+        labels.write(folder.join(&task_labels(task)))?;
+    }
     if recipe.model.use_answers {
         prepared.dataset.schema().write(folder.join(SCHEMA))?;
     }
@@ -257,8 +278,38 @@ fn write_metrics(folder: &RunFolder, evaluation: &ModelEvaluation) -> Result<ser
     Ok(metrics)
 }
 
-/// What the recipe minimises.
-fn objective<'a, B: Backbone>(
+/// What the recipe minimises: the diagnosis' objective, and the loss of each further task.
+fn objective<'a, B: Backbone + 'a>(
+    recipe: &Recipe,
+    prepared: &Prepared,
+    student: &Classifier<B>,
+    teacher: Option<&'a LoadedTeacher>,
+    device: &Device,
+    progress: Progress,
+) -> Result<Box<dyn Objective<B> + 'a>, Error> {
+    let diagnosis = diagnosis(recipe, prepared, student, teacher, device, progress)?;
+    if recipe.tasks.is_empty() {
+        return Ok(diagnosis);
+    }
+    let mut tasks = Vec::new();
+    for (name, task) in &recipe.tasks {
+        let counts = prepared.task_training_counts(name)?;
+        let criterion = || {
+            let config = task.loss_config(&counts)?;
+            Ok(config.init(counts.len(), &device.clone().autodiff())?)
+        };
+        let wrong = |source: Error| Error::Task { task: name.clone(), source: Box::new(source) };
+        tasks.push(TaskLoss {
+            name: name.clone(),
+            weight: task.weight,
+            criterion: criterion().map_err(wrong)?,
+        });
+    }
+    Ok(Box::new(MultiTask { diagnosis, tasks }))
+}
+
+/// What is minimised for the diagnosis.
+fn diagnosis<'a, B: Backbone>(
     recipe: &Recipe,
     prepared: &Prepared,
     student: &Classifier<B>,
@@ -298,9 +349,9 @@ fn provenance(recipe: &Recipe, prepared: &Prepared) -> Provenance {
 
 /// The predictions of one network on every role that is not trained on.
 struct RolePredictions {
-    validation: Predictions<Validation>,
-    calibration: Predictions<Calibration>,
-    test: Predictions<Test>,
+    validation: TaskPredictions<Validation>,
+    calibration: TaskPredictions<Calibration>,
+    test: TaskPredictions<Test>,
 }
 
 impl RolePredictions {
@@ -313,22 +364,41 @@ impl RolePredictions {
         let Prepared { dataset, split, .. } = prepared;
         let loader = |role| prepared.loader(role);
         Ok(Self {
-            validation: predict_view(model, dataset, split, &loader(SplitRole::Validation)?, view, device)?,
-            calibration: predict_view(model, dataset, split, &loader(SplitRole::Calibration)?, view, device)?,
-            test: predict_view(model, dataset, split, &loader(SplitRole::Test)?, view, device)?,
+            validation: predict_tasks(model, dataset, split, &loader(SplitRole::Validation)?, view, device)?,
+            calibration: predict_tasks(
+                model,
+                dataset,
+                split,
+                &loader(SplitRole::Calibration)?,
+                view,
+                device,
+            )?,
+            test: predict_tasks(model, dataset, split, &loader(SplitRole::Test)?, view, device)?,
         })
     }
 
     fn save(&self, folder: &RunFolder) -> Result<(), Error> {
-        self.validation.save(folder.join("predictions/validation.csv"))?;
-        self.calibration.save(folder.join("predictions/calibration.csv"))?;
-        Ok(self.test.save(folder.join("predictions/test.csv"))?)
+        save(&self.validation, folder)?;
+        save(&self.calibration, folder)?;
+        save(&self.test, folder)
     }
+}
+
+fn save<R: Role>(predictions: &TaskPredictions<R>, folder: &RunFolder) -> Result<(), Error> {
+    let TaskPredictions { diagnosis, tasks } = predictions;
+    diagnosis.save(folder.join(&format!("predictions/{}.csv", R::ROLE)))?;
+    for (name, table) in tasks {
+        table.save(folder.join(&format!("predictions/{}.{name}.csv", R::ROLE)))?;
+    }
+    Ok(())
 }
 
 impl<A: Architecture> fmt::Display for Finished<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.assessment)?;
+        for (name, task) in &self.tasks {
+            writeln!(f, "task {name}: {task}")?;
+        }
         writeln!(f, "bundle  {}", self.bundle().display())?;
         write!(f, "report  {}", self.folder.join("report.html").display())
     }

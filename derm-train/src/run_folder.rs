@@ -12,11 +12,16 @@ pub(crate) const CONFIG: &str = "config.yaml";
 const INPUTS: &str = "inputs.json";
 /// The classes, one a line in logit order.
 pub(crate) const LABELS: &str = "labels.txt";
+/// Where the classes of a further task stand.
+pub(crate) fn task_labels(task: &str) -> String {
+    format!("labels.{task}.txt")
+}
+
 /// The questionnaire, where the network reads it.
 pub(crate) const SCHEMA: &str = "feature_schema.json";
 
 /// Sections that decide the weights: a run that goes on must agree in them.
-const BINDING: [&str; 5] = ["seed", "dataset", "model", "training", "distillation"];
+const BINDING: [&str; 6] = ["seed", "dataset", "model", "training", "tasks", "distillation"];
 
 /// What a recipe only points to, by content: a run that goes on must find the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +52,7 @@ pub(crate) struct Inputs {
 /// split.json              who is in which role
 /// versions.json           what each build that wrote here was made of
 /// labels.txt              the classes, in logit order
+/// labels.<task>.txt       those of each task beside the diagnosis
 /// feature_schema.json     the questionnaire, where the network reads it
 /// tokenizer.json          words to tokens, where the network reads texts
 /// checkpoints/            the latest checkpoint
@@ -55,6 +61,7 @@ pub(crate) struct Inputs {
 /// steps.jsonl             one line every `training.log_steps` steps
 /// tensorboard/            event files, where they are asked for
 /// predictions/<role>.csv  logits of the network on every row of the role, each with its sidecar
+/// predictions/<role>.<task>.csv  the same of each task beside the diagnosis, on the rows labelled for it
 /// metrics.json            metrics on the test split, before and after calibration, with intervals
 /// bundle/                 what a program loads to predict
 /// report.html             the report

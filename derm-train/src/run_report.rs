@@ -53,6 +53,9 @@ impl<A: Architecture> Finished<A> {
         if let Some(section) = sections::subgroups(&self.breakdown.subgroups)? {
             report = report.section(section);
         }
+        if let Some(section) = sections::tasks(&self.tasks)? {
+            report = report.section(section);
+        }
         let report = report.section(Section::new("Learning").figures(learning_curves(&curves)?));
         let report = if self.recipe.model.use_answers {
             report.section(missing_answers(&self.prepared.leak_report)?)

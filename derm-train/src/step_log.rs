@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -5,7 +6,7 @@ use std::path::{Path, PathBuf};
 use derm_core::{FileError, atomic};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, LossTerm};
 
 /// What is known of an optimizer step. One line of `steps.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,10 @@ pub struct StepEntry {
     pub epoch: usize,
     /// The loss of the step's rows.
     pub loss: f64,
+    /// Each term of the loss by its name, where it has several. One that no row of the step has, as a task without a
+    /// labelled row, is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub terms: BTreeMap<String, TermEntry>,
     /// Learning rate at the head.
     pub learning_rate: f64,
     /// Global L2 norm of the gradient before it was cut; absent where `training.clip_norm` is.
@@ -24,6 +29,24 @@ pub struct StepEntry {
     pub gradient_norm: Option<f64>,
     /// Images a second since the entry before, or since the process or epoch began.
     pub images_per_second: f64,
+}
+
+/// A term of the loss: `loss = Σ weight · value`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermEntry {
+    /// What it weighs at this step.
+    pub weight: f64,
+    /// Its value over the step's rows, before the weight.
+    pub value: f64,
+}
+
+impl TermEntry {
+    /// Reads a term's value from the device.
+    pub(crate) fn of(term: LossTerm) -> (String, Self) {
+        let value = f64::from(term.value.into_scalar::<f32>());
+        (term.name, Self { weight: term.weight, value })
+    }
 }
 
 /// `steps.jsonl`: every `log_steps`-th step.
@@ -67,8 +90,8 @@ mod tests {
     use super::*;
 
     fn entry(step: usize) -> StepEntry {
-        let (loss, learning_rate) = (0.5, 1e-3);
-        StepEntry { step, epoch: 1, loss, learning_rate, gradient_norm: None, images_per_second: 7.0 }
+        let (loss, terms, learning_rate) = (0.5, BTreeMap::new(), 1e-3);
+        StepEntry { step, epoch: 1, loss, terms, learning_rate, gradient_norm: None, images_per_second: 7.0 }
     }
 
     #[test]

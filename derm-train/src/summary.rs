@@ -5,7 +5,7 @@ use std::fmt;
 use derm_calibration::{Calibrator, Tier};
 use derm_metrics::Interval;
 
-use crate::Assessment;
+use crate::{Assessment, TaskAssessment};
 
 impl fmt::Display for Assessment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,6 +49,22 @@ impl fmt::Display for Assessment {
             let (promised, score) = (1.0 - config.alpha, config.score.name());
             write!(f, "\nconformal sets ({score}), promised coverage {promised:.3}: {coverage}")?;
             write!(f, ", {} classes on average", number(table.overall.mean_size))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TaskAssessment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calibrator, uncalibrated, calibrated } = self;
+        let (images, groups) = (calibrated.samples, calibrated.groups);
+        write!(f, "{images} images of {groups} lesions or patients, calibrator {}", calibrator.name())?;
+        for (estimate, before) in calibrated.metrics.iter().zip(&uncalibrated.metrics) {
+            let interval = interval(estimate.interval.as_ref());
+            write!(f, "\n  {:<20} {}  {interval}", estimate.name, number(estimate.value))?;
+            if before.value != estimate.value {
+                write!(f, "  uncalibrated {}", number(before.value))?;
+            }
         }
         Ok(())
     }

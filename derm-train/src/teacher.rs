@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use derm_backbones::{AnyBackbone, Classifier, ClassifierInput, Tokens};
+use derm_backbones::{AnyBackbone, Classifier, ClassifierInput, TaskConfig, Tokens};
 use derm_core::{Backbone, FileError, LabelMap, Normalization, SplitRole, Taps, sha256_file, sha256_hex};
 use derm_data::{Batch, BatchTokens, FeatureSchema, Orientation, Resize, ResizeRule, TokenRows};
 use derm_distill::{CacheKey, NetworkOutput, NormalizationMap, TeacherCache};
@@ -16,7 +16,7 @@ use ndarray::Array3;
 use crate::architecture::{Architecture, Named};
 use crate::best_checkpoints::BestCheckpoints;
 use crate::checkpoint::Checkpoints;
-use crate::run_folder::{CONFIG, LABELS, SCHEMA};
+use crate::run_folder::{CONFIG, LABELS, SCHEMA, task_labels};
 use crate::texts::{Tokenizer, tokens_of};
 use crate::{Error, Prepared, Progress, Recipe};
 
@@ -89,9 +89,18 @@ impl LoadedTeacher {
             reason: format!("does not name the classes of the checkpoint: {source}"),
         })?;
         let schema = recipe.model.use_answers.then(|| FeatureSchema::read(run.join(SCHEMA))).transpose()?;
-        let questionnaire = schema.as_ref().and_then(|schema| recipe.model.questionnaire(schema));
         let tokenizer = recipe.model.text.as_ref().map(|_| Tokenizer::of_run(run)).transpose()?;
-        let config = Named::config(&recipe.model, labels.num_classes(), questionnaire);
+        let mut tasks = Vec::new();
+        for name in recipe.tasks.keys() {
+            let path = run.join(task_labels(name));
+            let of_task = LabelMap::read(&path).map_err(|source| Error::Teacher {
+                path: path.clone(),
+                reason: format!("does not name the classes of the task `{name}`: {source}"),
+            })?;
+            tasks.push(TaskConfig { name: name.clone(), num_classes: of_task.num_classes() });
+        }
+        let head = recipe.model.head(labels.num_classes(), schema.as_ref(), tasks);
+        let config = Named::config(&recipe.model, head);
         let model = config.init_undrawn(device)?;
         let model = Checkpoints::model(checkpoint, model)?;
         Ok(Self {
@@ -401,8 +410,8 @@ evaluation: {{ calibration_bins: 5 }}
         let device = Device::default();
         let (recipe, with_answers) = prepared(true);
         let (_, images_alone) = prepared(false);
-        let questionnaire = recipe.model.questionnaire(with_answers.dataset.schema());
-        let config = Named::config(&recipe.model, 7, questionnaire);
+        let head = recipe.model.head(7, Some(with_answers.dataset.schema()), Vec::new());
+        let config = Named::config(&recipe.model, head);
         let teacher = LoadedTeacher {
             model: config.init(&device).unwrap().valid(),
             labels: with_answers.dataset.labels().clone(),

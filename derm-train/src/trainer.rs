@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use derm_backbones::{Blocks, Classifier, HalfPrecision, LayerGroups, Recompute};
 use derm_core::{Backbone, Logits, atomic};
 use derm_data::{Batch, DeviceBatches, Loader};
@@ -18,7 +18,7 @@ use crate::ema::Ema;
 use crate::finite::first_not_finite;
 use crate::gradient_norm::clip_global_norm;
 use crate::history::EpochLog;
-use crate::inference::logits;
+use crate::inference::{Outputs, outputs};
 use crate::layer_decay::LayerDecay;
 use crate::learner::Learner;
 use crate::optimizer::adamw;
@@ -31,7 +31,8 @@ use crate::seed::{Purpose, derive};
 use crate::step_plan::StepPlan;
 use crate::training_log::TrainingLog;
 use crate::{
-    EpochObserver, Error, FinalWeights, Objective, StepEntry, TrainingRecipe, ValidationMetric, recomputed,
+    EpochObserver, Error, FinalWeights, LossTerms, Objective, StepEntry, TermEntry, TrainingRecipe,
+    ValidationMetric, recomputed,
 };
 
 /// The training loop: `AdamW`, one learning rate a step, checkpoints, exact resume.
@@ -261,7 +262,9 @@ impl Trainer<'_> {
             let passes = self.passes(&session, seed);
             let (loss, mut gradients) =
                 gradients(&session.learner, objective, &group, plan.progress(step), &passes);
-            let loss = loss.map_or(f32::NAN, Tensor::into_scalar);
+            let (loss, terms) = loss.map_or((f32::NAN, Vec::new()), |LossTerms { total, terms }| {
+                (total.into_scalar::<f32>(), terms)
+            });
             if !loss.is_finite() {
                 return Err(Error::NotFinite { step, epoch: session.state.epoch + 1, value: loss });
             }
@@ -290,6 +293,7 @@ impl Trainer<'_> {
                     step: state.step,
                     epoch: state.epoch + 1,
                     loss: f64::from(loss),
+                    terms: terms.into_iter().map(TermEntry::of).collect(),
                     learning_rate: rate,
                     gradient_norm: norm.map(|norm| f64::from(norm.into_scalar::<f32>())),
                     images_per_second,
@@ -382,7 +386,7 @@ impl Trainer<'_> {
         model: &Classifier<B>,
         validation: &Loader,
     ) -> Result<BTreeMap<String, f64>, Error> {
-        let (rows, values) = logits(model, validation, self.device)?;
+        let Outputs { rows, logits: values, .. } = outputs(model, validation, self.device)?;
         let targets: Vec<usize> = rows.iter().map(|&row| validation.samples().targets()[row]).collect();
         let values: Array2<f64> = values.mapv(f64::from);
         ValidationMetric::measure(&Logits::new(values)?.softmax(), &targets)

@@ -41,7 +41,8 @@ impl TrainingLog {
             ("train/images_per_second", Some(entry.images_per_second)),
         ];
         let known = scalars.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
-        board.scalars(entry.step, known)
+        let terms = entry.terms.iter().map(|(name, term)| (format!("train/terms/{name}"), term.value));
+        board.scalars(entry.step, known.chain(terms))
     }
 
     pub(crate) fn epoch(&mut self, log: &EpochLog) -> Result<(), Error> {

@@ -161,7 +161,7 @@ fn an_interrupted_distillation_ends_with_the_bytes_of_one_that_was_not() {
         let block = BlockKind::Basic;
         let backbone = ResNetConfig { block, depths: vec![1, 1], widths, stem: Stem::Conv3x3 };
         let recipe = ModelRecipe { backbone: BackboneConfig::Resnet(backbone), ..recipe.model.clone() };
-        Named::config(&recipe, 7, recipe.questionnaire(prepared.dataset.schema()))
+        Named::config(&recipe, recipe.head(7, Some(prepared.dataset.schema()), Vec::new()))
     };
     device().seed(1);
     let teacher = config(vec![6, 9]).init(&device()).unwrap().valid();
@@ -323,7 +323,7 @@ fn another_standardisation_is_adapted() {
     device().seed(3);
     let recipe = recipe(&place.path().join("unused"), &[]);
     let config: ClassifierConfig =
-        Named::config(&recipe.model, 7, recipe.model.questionnaire(prepared.dataset.schema()));
+        Named::config(&recipe.model, recipe.model.head(7, Some(prepared.dataset.schema()), Vec::new()));
     let model = config.init(&device()).unwrap().valid();
     let map = NormalizationMap::new(prepared.normalization, for_teacher.normalization);
     let logits = |teacher: &Teacher<'_, _>, batch: &Batch| {

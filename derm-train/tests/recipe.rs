@@ -1,6 +1,7 @@
 //! What a recipe file may say, and what it is told when it may not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use derm_backbones::BackboneConfig;
@@ -407,6 +408,34 @@ fn what_batches_do_not_serve_is_refused() {
     assert!(matches!(&error, Error::DistillationTerm { term, .. } if term == "terms[0] (dkd)"), "{error}");
 }
 
+#[test]
+fn an_impossible_task_is_named_with_its_key() {
+    const SEX: &str = "tasks.sex.labels.column=sex";
+    for (overrides, key) in [
+        (&["tasks={ diagnosis: { labels: { column: sex } } }"][..], "name"),
+        (&["tasks={ two words: { labels: { column: sex } } }"], "name"),
+        (&[SEX, "tasks.sex.weight=0"], "weight"),
+        (&[SEX, "tasks.sex.weight=-1"], "weight"),
+        (&[SEX, "tasks.sex.weight=.nan"], "weight"),
+        (&[SEX, "tasks.sex.weight=.inf"], "weight"),
+        (&[SEX, "tasks.sex.focal_gamma=-1"], "focal_gamma"),
+        (&[SEX, "tasks.sex.label_smoothing=1.1"], "label_smoothing"),
+        (&[SEX, "tasks.sex.class_weights={ class_balanced: { beta: 1 } }"], "class_weights"),
+        (&[SEX, "tasks.sex.loss={ focal: {} }", "tasks.sex.label_smoothing=0.1"], "label_smoothing"),
+    ] {
+        let error = with(overrides).unwrap_err();
+        let Error::Task { source, .. } = &error else { panic!("{overrides:?}: {error:?}") };
+        assert!(matches!(**source, Error::Value { key: got, .. } if got == key), "{overrides:?}: {error}");
+        assert!(error.to_string().starts_with("`tasks."), "{error}");
+    }
+    let error = with(&["tasks.t.weight=1"]).unwrap_err();
+    assert!(matches!(error, Error::Data(derm_data::Error::TaskLabels { .. })), "{error}");
+    let error = with(&[SEX, "tasks.sex.wieght=1"]).unwrap_err();
+    assert!(matches!(&error, Error::UnknownKey { .. }) && error.to_string().contains("`weight`"), "{error}");
+    // A task set to nothing is left out.
+    assert_eq!(with(&[SEX, "tasks.sex="]).unwrap(), with(&[]).unwrap());
+}
+
 /// The keys of a mapping with their paths; a list or an empty value is a leaf.
 fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
     match value {
@@ -431,11 +460,14 @@ fn the_readme_lists_every_key_with_its_default() {
         "training.ema={}",
         "training.early_stopping={}",
         "model.text.encoder=minilm_l6_h384",
+        "tasks.t.labels.column=sex",
     ];
     let recipe = with(&overrides).unwrap();
     let training = TrainingRecipe { ema: None, early_stopping: None, ..recipe.training.clone() };
     let model = ModelRecipe { text: None, ..recipe.model.clone() };
-    assert_eq!(Recipe { distillation: None, model, training, ..recipe.clone() }, Recipe::default());
+    let tasks = BTreeMap::new();
+    assert_eq!(Recipe { distillation: None, model, training, tasks, ..recipe.clone() }, Recipe::default());
+    assert_eq!(with(&[shares, "tasks={}"]).unwrap(), Recipe::default());
     let value = serde_json::to_value(&recipe).unwrap();
     let mut known = Vec::new();
     keys("", &value, &mut known);
@@ -445,12 +477,18 @@ fn the_readme_lists_every_key_with_its_default() {
         .filter_map(|line| line.strip_prefix("| `"))
         .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
         .collect();
-    let find = |key: &str| rows.iter().find(|row| row[0] == key);
+    // A task has any name.
+    let listed = |key: &str| key.replace("tasks.t.", "tasks.<name>.");
+    let find = |key: &str| rows.iter().find(|row| row[0] == listed(key));
     for key in &known {
         let row = find(key).unwrap_or_else(|| panic!("README.md does not list `{key}`"));
         assert!(row.len() >= 4 && row[1..4].iter().all(|cell| !cell.is_empty()), "`{key}`: {row:?}");
         if row[1] == "required" {
             assert!(["distillation.teacher", "model.text.encoder"].contains(&key.as_str()), "{key}");
+            continue;
+        }
+        if row[1] == "the diagnosis" {
+            assert_eq!(key, "tasks.t.labels.column");
             continue;
         }
         // Setting a key to what the README calls its default leaves the recipe as it is.
@@ -460,7 +498,11 @@ fn the_readme_lists_every_key_with_its_default() {
         assert_eq!(again, recipe, "the default of `{key}` is not {}", row[1]);
     }
     for row in &rows {
-        assert!(known.iter().any(|key| key == row[0]), "README.md lists `{}`, which no recipe has", row[0]);
+        assert!(
+            row[0] == "tasks" || known.iter().any(|key| listed(key) == row[0]),
+            "README.md lists `{}`, which no recipe has",
+            row[0]
+        );
     }
     let checked = known.iter().filter(|key| IMPOSSIBLE.iter().any(|(name, _)| name == key)).count();
     assert_eq!(checked, IMPOSSIBLE.len(), "a key in the list of impossible values is no key");

@@ -7,9 +7,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use derm_backbones::{
-    Classifier, HeadConfig, LayerGroup, LayerGroups, PublishedKeys, QuestionnaireEncoderConfig,
-};
+use derm_backbones::{Classifier, HeadConfig, LayerGroup, LayerGroups, PublishedKeys};
 use derm_core::{
     Backbone, BackboneSpec, Features, ImageInput, Interpolation, Normalization, StageSpec, Taps,
 };
@@ -33,10 +31,8 @@ pub struct PlainNetConfig {
     pub widths: Vec<usize>,
     /// Side of the image in pixels.
     pub image_size: usize,
-    /// Number of classes.
-    pub num_classes: usize,
-    /// The encoder of the answers, where the model reads them.
-    pub questionnaire: Option<QuestionnaireEncoderConfig>,
+    /// What stands on top of it.
+    pub head: HeadConfig,
 }
 
 impl PlainNetConfig {
@@ -110,18 +106,12 @@ impl Architecture for PlainArchitecture {
     type Backbone = PlainNet;
     type Config = PlainNetConfig;
 
-    fn config(
-        recipe: &ModelRecipe,
-        num_classes: usize,
-        questionnaire: Option<QuestionnaireEncoderConfig>,
-    ) -> PlainNetConfig {
-        PlainNetConfig { widths: vec![16, 32, 64], image_size: recipe.image_size, num_classes, questionnaire }
+    fn config(recipe: &ModelRecipe, head: HeadConfig) -> PlainNetConfig {
+        PlainNetConfig { widths: vec![16, 32, 64], image_size: recipe.image_size, head }
     }
 
     fn init(config: &PlainNetConfig, device: &Device) -> Result<Classifier<PlainNet>, derm_backbones::Error> {
-        let head =
-            HeadConfig { questionnaire: config.questionnaire.clone(), ..HeadConfig::new(config.num_classes) };
-        head.init(config.init(device), device)
+        config.head.init(config.init(device), device)
     }
 }
 

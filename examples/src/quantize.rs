@@ -128,6 +128,8 @@ pub fn run(
         labels: before.labels(),
         schema: before.schema(),
         tokenizer: before.tokenizer(),
+        // Further tasks keep the calibrators that were fitted in f32.
+        tasks: before.tasks(),
         calibration: &assessment.calibration,
         metrics,
         model_card: card + &note,

@@ -211,7 +211,7 @@ fn the_student_is_a_quarter_of_the_teacher_or_less() {
     let schema = schema::synthetic().unwrap();
     let size = |recipe: &Recipe| {
         recipe.validate().unwrap();
-        let config = Named::config(&recipe.model, 7, recipe.model.questionnaire(&schema));
+        let config = Named::config(&recipe.model, recipe.model.head(7, Some(&schema), Vec::new()));
         count_parameters(&Named::init(&config, &device).unwrap()).trainable
     };
     let (teacher, student) = (size(&teacher(&options)), size(&student(&options)));

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use derm_backbones::{
     AnyBackbone, BackboneConfig, BertConfig, BlockKind, Classifier, ClassifierConfig, ClassifierInput,
-    HeadConfig, QuestionnaireEncoderConfig, ResNetConfig, Stem, TextConfig, TextEncoderConfig, TextPooling,
-    TextTokenizer, Tokens,
+    HeadConfig, QuestionnaireEncoderConfig, ResNetConfig, Stem, TaskConfig, TextConfig, TextEncoderConfig,
+    TextPooling, TextTokenizer, Tokens,
 };
 use derm_calibration::{
     AbstainConfig, CalibrationRecord, Calibrator, ConformalConfig, FitCalibrator, PlattConfig,
@@ -19,7 +19,7 @@ use derm_core::{
     Role, ScoreKind, Scores, Taps, Validation, View,
 };
 use derm_data::{Answers, FeatureSchema, Resize, ResizeRule};
-use derm_predict::{Bundle, BundleConfig, Error, Manifest, Provenance, WeightFormat};
+use derm_predict::{Bundle, BundleConfig, BundleTask, Error, Manifest, Provenance, WeightFormat};
 
 pub(crate) const CLASSES: [&str; 4] = ["mel", "nv", "bcc", "bkl"];
 pub(crate) const SIZE: usize = 16;
@@ -39,6 +39,7 @@ pub(crate) struct Tiny {
     pub(crate) labels: LabelMap,
     pub(crate) schema: Option<FeatureSchema>,
     pub(crate) tokenizer: Option<TextTokenizer>,
+    pub(crate) tasks: Vec<BundleTask>,
     pub(crate) calibration: CalibrationRecord,
     pub(crate) provenance: Provenance,
 }
@@ -51,7 +52,7 @@ impl Tiny {
 
     /// With a questionnaire, or none.
     pub(crate) fn with_schema(schema: Option<FeatureSchema>) -> Self {
-        Self::reading(schema, None)
+        Self::reading(schema, None, Vec::new())
     }
 
     /// With a text of at most 8 tokens, and a questionnaire or none.
@@ -59,10 +60,24 @@ impl Tiny {
     pub(crate) fn with_text(questionnaire: bool) -> Self {
         let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\ndark\nspot\non\nthe\nback\nitches\nred";
         let tokenizer = TextTokenizer::from_vocabulary_text(words, true, 8).unwrap();
-        Self::reading(questionnaire.then(|| derm_data::schema::synthetic().unwrap()), Some(tokenizer))
+        Self::reading(
+            questionnaire.then(|| derm_data::schema::synthetic().unwrap()),
+            Some(tokenizer),
+            Vec::new(),
+        )
     }
 
-    fn reading(schema: Option<FeatureSchema>, tokenizer: Option<TextTokenizer>) -> Self {
+    /// With further tasks.
+    #[allow(dead_code)]
+    pub(crate) fn with_tasks(tasks: Vec<BundleTask>) -> Self {
+        Self::reading(None, None, tasks)
+    }
+
+    fn reading(
+        schema: Option<FeatureSchema>,
+        tokenizer: Option<TextTokenizer>,
+        tasks: Vec<BundleTask>,
+    ) -> Self {
         let width = schema.as_ref().map(FeatureSchema::width);
         let block = BlockKind::Basic;
         let resnet = ResNetConfig { block, depths: vec![1, 1], widths: vec![4, 8], stem: Stem::Conv3x3 };
@@ -76,8 +91,17 @@ impl Tiny {
             encoder: TextEncoderConfig::Bert(BertConfig { vocabulary: tokenizer.vocabulary(), ..bert }),
             pooling: TextPooling::Mean,
         });
-        let head =
-            HeadConfig { dropout: 0.2, questionnaire: encoder, text, ..HeadConfig::new(CLASSES.len()) };
+        let task_head = |task: &BundleTask| TaskConfig {
+            name: task.name.clone(),
+            num_classes: task.labels.num_classes(),
+        };
+        let head = HeadConfig {
+            dropout: 0.2,
+            questionnaire: encoder,
+            text,
+            tasks: tasks.iter().map(task_head).collect(),
+            ..HeadConfig::new(CLASSES.len())
+        };
         let model_config = ClassifierConfig { backbone: BackboneConfig::Resnet(resnet), head };
         let device = Device::default();
         let model = model_config.init(&device.clone().autodiff()).unwrap().train();
@@ -104,7 +128,7 @@ impl Tiny {
             source_revision: None,
             crate_versions: BTreeMap::new(),
         };
-        Self { model: model.valid(), config, labels, schema, tokenizer, calibration, provenance }
+        Self { model: model.valid(), config, labels, schema, tokenizer, tasks, calibration, provenance }
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<Manifest, Error> {
@@ -114,6 +138,7 @@ impl Tiny {
             labels: &self.labels,
             schema: self.schema.as_ref(),
             tokenizer: self.tokenizer.as_ref(),
+            tasks: &self.tasks,
             calibration: &self.calibration,
             metrics: serde_json::json!({ "accuracy": 0.5 }),
             model_card: "# tiny\n".to_owned(),

@@ -6,11 +6,11 @@ use derm_core::{Backbone, Calibration, Predictions, Role, Test, Validation, View
 use derm_data::{Corruption, CorruptionKind, Loader};
 use derm_predict::Predictor;
 
-use crate::inference::{predict, predict_view};
+use crate::inference::{TaskPredictions, predict, predict_tasks, predict_view};
 use crate::texts::Tokenizer;
 use crate::{
     Assessment, Breakdown, Efficiency, EfficiencyConfig, Error, ModelEvaluation, Prepared, Progress, Recipe,
-    Robustness, TeacherComparison, ViewComparison,
+    Robustness, TaskAssessment, TeacherComparison, ViewComparison,
 };
 
 /// What is measured of a bundle beyond its predictions.
@@ -24,13 +24,6 @@ pub struct BundleEvaluation {
     pub teacher: Option<PathBuf>,
     /// Whether the mean over flips is compared with the picture as it is; not where the bundle's own view is an average.
     pub compare_flips: bool,
-}
-
-/// The predictions of a bundle on every role that it did not learn from.
-struct Tables {
-    validation: Predictions<Validation>,
-    calibration: Predictions<Calibration>,
-    test: Predictions<Test>,
 }
 
 impl BundleEvaluation {
@@ -58,15 +51,15 @@ impl BundleEvaluation {
         progress.stage("predicting");
         let model = predictor.model();
         let view = predictor.view();
-        let plain: Predictions<Test> = seen(model, &prepared, view, device)?;
-        plain.check_split(&predictor.manifest().provenance.split_hash)?;
-        let tables = Tables {
-            validation: seen(model, &prepared, view, device)?,
-            calibration: seen(model, &prepared, view, device)?,
-            test: plain.clone(),
-        };
+        check_tasks(&predictor, &prepared)?;
+        let test: TaskPredictions<Test> = every_head(model, &prepared, view, device)?;
+        test.diagnosis.check_split(&predictor.manifest().provenance.split_hash)?;
+        let validation: TaskPredictions<Validation> = every_head(model, &prepared, view, device)?;
+        let calibration: &Predictions<Calibration> = &seen(model, &prepared, view, device)?;
         progress.stage("calibrating and measuring");
-        let Tables { validation, calibration, test } = &tables;
+        let of_tasks = TaskAssessment::of_all(&validation.tasks, &test.tasks, recipe)?;
+        let (validation, plain) = (&validation.diagnosis, test.diagnosis);
+        let test = &plain;
         let (settings, seed) = (&recipe.evaluation, recipe.seed);
         let (abstention, conformal) = (&recipe.abstention, &recipe.conformal);
         let assessment =
@@ -74,6 +67,7 @@ impl BundleEvaluation {
         let breakdown =
             Breakdown::new(validation, calibration, test, &assessment.calibration, settings, seed)?;
         let mut evaluation = ModelEvaluation::new(recipe.name.clone(), assessment, breakdown);
+        evaluation.tasks = of_tasks;
 
         if self.compare_flips && *view == View::Identity {
             progress.stage("flips");
@@ -151,6 +145,29 @@ fn seen<R: Role, B: Backbone>(
     device: &Device,
 ) -> Result<Predictions<R>, Error> {
     predict_view(model, &prepared.dataset, &prepared.split, &prepared.loader(R::ROLE)?, view, device)
+}
+
+/// The predictions of a role for the diagnosis and every further task, as a view shows the pictures.
+fn every_head<R: Role, B: Backbone>(
+    model: &Classifier<B>,
+    prepared: &Prepared,
+    view: &View,
+    device: &Device,
+) -> Result<TaskPredictions<R>, Error> {
+    predict_tasks(model, &prepared.dataset, &prepared.split, &prepared.loader(R::ROLE)?, view, device)
+}
+
+/// Refuses a task that bundle and recipe have both, with other classes. One that only one of them has is not measured.
+fn check_tasks(predictor: &Predictor, prepared: &Prepared) -> Result<(), Error> {
+    for task in predictor.tasks() {
+        let (bundle, dataset) = (&task.labels, prepared.dataset.tasks().get(&task.name));
+        if let Some(dataset) = dataset.filter(|dataset| *dataset != bundle) {
+            let (bundle, dataset) = (bundle.names().to_vec(), dataset.names().to_vec());
+            let source = Box::new(Error::BundleLabels { bundle, dataset });
+            return Err(Error::Task { task: task.name.clone(), source });
+        }
+    }
+    Ok(())
 }
 
 /// A teacher's predictions on the test rows: from its file, or by its bundle on the same pictures.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -7,7 +8,9 @@ use derm_report::{Report, Section};
 use serde::Serialize;
 
 use crate::evaluation::{csv_tables, sections};
-use crate::{Assessment, Breakdown, Efficiency, Error, Robustness, TeacherComparison, ViewComparison};
+use crate::{
+    Assessment, Breakdown, Efficiency, Error, Robustness, TaskAssessment, TeacherComparison, ViewComparison,
+};
 
 /// Everything that is known about one model, ready to be written: as `metrics.json`, as CSV tables and as a report.
 ///
@@ -22,6 +25,9 @@ pub struct ModelEvaluation {
     /// Sets, operating points, subgroups and confusions.
     #[serde(flatten)]
     pub breakdown: Breakdown,
+    /// The tasks beside the diagnosis, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, TaskAssessment>,
     /// What averaging over views is worth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub views: Option<ViewComparison>,
@@ -40,7 +46,17 @@ impl ModelEvaluation {
     /// What the predictions say; the rest is not measured yet.
     pub fn new(name: impl Into<String>, assessment: Assessment, breakdown: Breakdown) -> Self {
         let name = name.into();
-        Self { name, assessment, breakdown, views: None, robustness: None, efficiency: None, teacher: None }
+        let tasks = BTreeMap::new();
+        Self {
+            name,
+            assessment,
+            breakdown,
+            tasks,
+            views: None,
+            robustness: None,
+            efficiency: None,
+            teacher: None,
+        }
     }
 
     /// Writes the folder: `metrics.json`, `report.html` and `tables/*.csv`, one file a table. Files that are there are
@@ -86,6 +102,7 @@ impl ModelEvaluation {
             report = report.section(section);
         }
         let optional = [
+            sections::tasks(&self.tasks)?,
             self.views.as_ref().map(sections::views).transpose()?,
             self.robustness.as_ref().map(sections::robustness).transpose()?,
             self.efficiency.as_ref().map(sections::efficiency).transpose()?,

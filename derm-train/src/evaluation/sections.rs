@@ -1,5 +1,7 @@
 //! The parts of a report, of a run's and of an evaluation's.
 
+use std::collections::BTreeMap;
+
 use derm_calibration::RiskCoverage;
 use derm_metrics::{Evaluation, Interval};
 use derm_report::{
@@ -14,7 +16,7 @@ use crate::evaluation::{
     ViewComparison,
 };
 use crate::peak_memory::megabytes;
-use crate::{Assessment, Error};
+use crate::{Assessment, Error, TaskAssessment};
 
 /// Confusions that are shown; all of them stand in the tables.
 const MOST_PAIRS: usize = 10;
@@ -30,6 +32,29 @@ pub(crate) fn metrics(assessment: &Assessment) -> Result<Section, Error> {
     }
     let models = [("uncalibrated", &assessment.uncalibrated), ("calibrated", &assessment.calibrated)];
     Ok(section.table(metric_table(&models)?))
+}
+
+/// The tasks beside the diagnosis; none where there is none.
+pub(crate) fn tasks(tasks: &BTreeMap<String, TaskAssessment>) -> Result<Option<Section>, Error> {
+    if tasks.is_empty() {
+        return Ok(None);
+    }
+    let mut section = Section::new("Further tasks").text(
+        "Heads of the same network. Each is calibrated on the validation images that are labelled for it and measured on \
+         those of the test split; decisions go by the diagnosis alone.",
+    );
+    for (name, TaskAssessment { calibrator, uncalibrated, calibrated }) in tasks {
+        section = section
+            .text(format!(
+                "{name}: {} test images of {} lesions or patients; calibrator: {}.",
+                calibrated.samples,
+                calibrated.groups,
+                calibrator.name()
+            ))
+            .table(metric_table(&[("uncalibrated", uncalibrated), ("calibrated", calibrated)])?)
+            .table(class_table(calibrated));
+    }
+    Ok(Some(section))
 }
 
 /// `models` end with the one that the report is about.

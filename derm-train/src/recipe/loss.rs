@@ -115,15 +115,33 @@ impl ClassWeights {
     }
 }
 
-impl TrainingRecipe {
-    /// The loss that the section names, with what it needs from the counts of the training rows.
-    ///
-    /// # Errors
-    /// [`Error::Loss`] for class weights where a class has no row.
-    pub fn loss_config(&self, class_counts: &[usize]) -> Result<ClassificationLossConfig, Error> {
+/// The keys of a section that name a loss with its settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LossSettings<'a> {
+    pub loss: &'a LossRecipe,
+    pub focal_gamma: &'a Gamma,
+    pub label_smoothing: f64,
+    pub class_weights: ClassWeights,
+}
+
+/// What errors call them.
+pub(crate) struct LossKeys {
+    pub focal_gamma: &'static str,
+    pub label_smoothing: &'static str,
+    pub class_weights: &'static str,
+}
+
+const KEYS: LossKeys = LossKeys {
+    focal_gamma: "training.focal_gamma",
+    label_smoothing: "training.label_smoothing",
+    class_weights: "training.class_weights",
+};
+
+impl LossSettings<'_> {
+    pub(crate) fn config(self, class_counts: &[usize]) -> Result<ClassificationLossConfig, Error> {
         let weights = self.class_weights.of(class_counts)?;
         let label_smoothing = self.label_smoothing;
-        Ok(match &self.loss {
+        Ok(match self.loss {
             LossRecipe::Named(LossName::CrossEntropy) => {
                 ClassificationLossConfig::CrossEntropy(CrossEntropyLossConfig {
                     class_weights: weights,
@@ -145,31 +163,54 @@ impl TrainingRecipe {
         })
     }
 
-    pub(super) fn validate_loss(&self) -> Result<(), Error> {
-        let gammas: &[f64] = match &self.focal_gamma {
+    pub(crate) fn validate(self, keys: &LossKeys) -> Result<(), Error> {
+        let gammas: &[f64] = match self.focal_gamma {
             Gamma::Constant(gamma) => std::slice::from_ref(gamma),
             Gamma::PerClass(gammas) => gammas,
             Gamma::Linear { from, to } | Gamma::Cosine { from, to } => &[*from, *to],
             Gamma::Flsd53 => &[],
         };
         let text = format!("{:?}", self.focal_gamma);
-        check("training.focal_gamma", &text, "0 or more", |_| {
+        check(keys.focal_gamma, &text, "0 or more", |_| {
             gammas.iter().all(|gamma| gamma.is_finite() && *gamma >= 0.0)
         })?;
-        check("training.label_smoothing", &self.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
+        check(keys.label_smoothing, &self.label_smoothing, "0 to 1", |v| within(*v, 0.0, 1.0))?;
         if let ClassWeights::ClassBalanced { beta } = self.class_weights {
             let expected = "class_balanced with beta from 0 to below 1";
-            check("training.class_weights", &beta, expected, |v| (0.0..1.0).contains(v))?;
+            check(keys.class_weights, &beta, expected, |v| (0.0..1.0).contains(v))?;
         }
-        let LossRecipe::Configured(config) = &self.loss else { return Ok(()) };
-        let expected = "0, because training.loss has settings of its own";
-        check("training.label_smoothing", &self.label_smoothing, expected, |v| *v == 0.0)?;
+        let LossRecipe::Configured(config) = self.loss else { return Ok(()) };
+        let expected = "0, because the loss has settings of its own";
+        check(keys.label_smoothing, &self.label_smoothing, expected, |v| *v == 0.0)?;
         let weights = format!("{:?}", self.class_weights);
-        let expected = "none, because training.loss takes no class weights, or has its own";
-        check("training.class_weights", &weights, expected, |_| {
+        let expected = "none, because the loss takes no class weights, or has its own";
+        check(keys.class_weights, &weights, expected, |_| {
             self.class_weights == ClassWeights::None
                 || class_weights_of(&mut config.as_ref().clone()).is_some()
         })
+    }
+}
+
+impl TrainingRecipe {
+    fn loss_settings(&self) -> LossSettings<'_> {
+        LossSettings {
+            loss: &self.loss,
+            focal_gamma: &self.focal_gamma,
+            label_smoothing: self.label_smoothing,
+            class_weights: self.class_weights,
+        }
+    }
+
+    /// The loss that the section names, with what it needs from the counts of the training rows.
+    ///
+    /// # Errors
+    /// [`Error::Loss`] for class weights where a class has no row.
+    pub fn loss_config(&self, class_counts: &[usize]) -> Result<ClassificationLossConfig, Error> {
+        self.loss_settings().config(class_counts)
+    }
+
+    pub(super) fn validate_loss(&self) -> Result<(), Error> {
+        self.loss_settings().validate(&KEYS)
     }
 }
 

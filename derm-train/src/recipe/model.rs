@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use derm_backbones::{AnswerColumns, BackboneConfig, FusionConfig, QuestionnaireEncoderConfig};
+use derm_backbones::{
+    AnswerColumns, BackboneConfig, FusionConfig, HeadConfig, QuestionnaireEncoderConfig, TaskConfig,
+};
 use derm_core::{Interpolation, Normalization};
 use derm_data::FeatureSchema;
 use derm_data::schema::ColumnGroup;
@@ -98,6 +100,24 @@ impl ModelRecipe {
             answers: schema.column_groups().into_iter().map(answers).collect(),
             answer_dropout: self.answer_dropout,
         })
+    }
+
+    /// What stands on top of the image encoder: heads of `num_classes` diagnoses and of the further tasks, and what
+    /// reads the answers to a questionnaire, where the network reads answers.
+    pub fn head(
+        &self,
+        num_classes: usize,
+        schema: Option<&FeatureSchema>,
+        tasks: Vec<TaskConfig>,
+    ) -> HeadConfig {
+        HeadConfig {
+            dropout: self.dropout,
+            questionnaire: schema.and_then(|schema| self.questionnaire(schema)),
+            text: self.text.as_ref().map(TextRecipe::config),
+            fusion: self.fusion.clone(),
+            tasks,
+            ..HeadConfig::new(num_classes)
+        }
     }
 
     /// The image encoder, with the stochastic depth that the recipe asks for.

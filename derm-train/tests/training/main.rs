@@ -9,6 +9,7 @@ mod observer;
 mod passes;
 mod phases;
 mod resume;
+mod tasks;
 mod texts;
 mod tiny;
 
@@ -19,8 +20,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use derm_backbones::weights::{LoadOptions, load};
 use derm_backbones::{
-    Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, QuestionnaireEncoderConfig, ResNet,
-    ResNetConfig, Stem,
+    Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, ResNet, ResNetConfig, Stem,
 };
 use derm_core::{Backbone, LabelMap};
 use derm_data::{
@@ -328,6 +328,7 @@ fn a_student_of_another_size_learns_from_a_teacher() {
         labels: &LabelMap::new(names).unwrap(),
         schema: teacher.predictor.schema(),
         tokenizer: None,
+        tasks: &[],
         calibration: &calibration,
         metrics: serde_json::Value::Null,
         model_card: String::new(),
@@ -346,21 +347,17 @@ struct Slim;
 
 impl Architecture for Slim {
     type Backbone = ResNet;
-    type Config = (usize, usize, Option<QuestionnaireEncoderConfig>);
+    type Config = (usize, HeadConfig);
 
-    fn config(
-        _recipe: &ModelRecipe,
-        num_classes: usize,
-        questionnaire: Option<QuestionnaireEncoderConfig>,
-    ) -> Self::Config {
-        (4, num_classes, questionnaire)
+    fn config(_recipe: &ModelRecipe, head: HeadConfig) -> Self::Config {
+        (4, head)
     }
 
     fn init(config: &Self::Config, device: &Device) -> Result<Classifier<ResNet>, derm_backbones::Error> {
-        let (width, num_classes, questionnaire) = config.clone();
+        let (width, head) = config;
         let block = derm_backbones::BlockKind::Basic;
-        let config = ResNetConfig { block, depths: vec![1], widths: vec![width], stem: Stem::Conv3x3 };
-        HeadConfig { questionnaire, ..HeadConfig::new(num_classes) }.init(config.init(device)?, device)
+        let config = ResNetConfig { block, depths: vec![1], widths: vec![*width], stem: Stem::Conv3x3 };
+        head.init(config.init(device)?, device)
     }
 }
 

@@ -11,8 +11,9 @@ use burn::tensor::{Device, Tensor};
 use derm_backbones::weights::save_safetensors;
 use derm_backbones::{
     AnyBackbone, Classifier, ClassifierConfig, ClassifierOutput, HeadConfig, QuestionnaireEncoderConfig,
+    TaskConfig,
 };
-use derm_core::{Backbone, SplitRole, Taps};
+use derm_core::{Backbone, LabelMap, SplitRole, Taps};
 use derm_data::Batch;
 use derm_losses::CrossEntropyLossConfig;
 use derm_train::{
@@ -93,7 +94,18 @@ impl Start {
             ..QuestionnaireEncoderConfig::new(width)
         });
         let text = self.recipe.model.text.as_ref().map(TextRecipe::config);
-        let head = HeadConfig { dropout: 0.3, questionnaire, text, ..HeadConfig::new(7) };
+        let tasks = self.prepared.dataset.tasks().iter();
+        let task = |(name, labels): (&String, &LabelMap)| TaskConfig {
+            name: name.clone(),
+            num_classes: labels.num_classes(),
+        };
+        let head = HeadConfig {
+            dropout: 0.3,
+            questionnaire,
+            text,
+            tasks: tasks.map(task).collect(),
+            ..HeadConfig::new(7)
+        };
         let config = ClassifierConfig { backbone: self.recipe.model.backbone.clone(), head };
         config.init(&device).unwrap()
     }
