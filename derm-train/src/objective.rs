@@ -148,7 +148,7 @@ impl<B: Backbone, C: Criterion, T: Backbone> Objective<B> for Distilled<'_, C, T
 /// An objective for the diagnosis and, beside it, a loss for each further task:
 /// `L = L_diagnosis + Σ_t w_t · L_t`.
 ///
-/// L_t is taken over the rows that are labelled for the task, in the whole optimizer step: unlabelled ones enter neither
+/// `L_t` is taken over the rows that are labelled for the task, in the whole optimizer step: unlabelled ones enter neither
 /// the loss nor its divisor. A batch without a labelled row adds nothing, and the task's head then has no gradient.
 #[derive(Debug)]
 pub struct MultiTask<O, C> {

@@ -221,7 +221,7 @@ impl Prepared {
         for (task, labels) in self.dataset.tasks() {
             let counts = labels.names().iter().zip(self.dataset.task_counts_of(task, &all)?);
             let counts: Vec<String> = counts.map(|(name, count)| format!("{name} {count}")).collect();
-            summary += &format!("\n  {task}: {}", counts.join(", "));
+            summary.extend(["\n  ", task, ": ", &counts.join(", ")]);
         }
         Ok(summary)
     }
