@@ -34,6 +34,15 @@ impl Targets {
         Self::Soft(Tensor::from_data(TensorData::new(values, shape), device))
     }
 
+    /// The same targets on another device.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        match self {
+            Self::Hard(indices) => Self::Hard(indices.clone().to_device(device)),
+            Self::Soft(distributions) => Self::Soft(distributions.clone().to_device(device)),
+        }
+    }
+
     /// Number of samples N.
     pub fn num_samples(&self) -> usize {
         match self {

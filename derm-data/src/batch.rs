@@ -141,6 +141,24 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The same batch on another device.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        let task = |task: &BatchTask| BatchTask {
+            name: task.name.clone(),
+            rows: task.rows.clone().to_device(device),
+            targets: task.targets.on(device),
+        };
+        Self {
+            images: self.images.clone().to_device(device),
+            answers: self.answers.clone().map(|answers| answers.to_device(device)),
+            targets: self.targets.on(device),
+            tasks: self.tasks.iter().map(task).collect(),
+            indices: self.indices.clone(),
+            orientations: self.orientations.clone(),
+        }
+    }
+
     /// Moves a batch to a device.
     ///
     /// # Errors

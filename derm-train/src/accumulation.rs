@@ -5,6 +5,7 @@ use derm_backbones::{ClassifierInput, ClassifierOutput, HalfPrecision, Recompute
 use derm_core::Backbone;
 use derm_data::Batch;
 
+use crate::data_parallel::{DataParallel, gradients_on_all};
 use crate::learner::Learner;
 use crate::precision::{gradients_in_f32, output_in_f32, scale_gradients};
 use crate::recomputation::RecomputedBackward;
@@ -22,8 +23,11 @@ pub(crate) struct Passes<B: Backbone> {
     pub recompute: Option<(Recompute, RecomputedBackward<B>)>,
 }
 
-/// The loss and its terms, without a graph, and the gradients of an optimizer step over these micro-batches, all in
-/// single precision.
+/// The loss and its terms, without a graph, and the gradients.
+pub(crate) type StepGradients = (Option<LossTerms>, GradientsParams);
+
+/// The loss and the gradients of an optimizer step over these micro-batches, all in single precision, computed on one
+/// device or shared among several.
 ///
 /// Each micro-batch has its own forward and backward pass, so that the activations of one are in memory at a time,
 /// and its loss is scaled by its share of the whole step before that: the sum is that of one large batch, also
@@ -31,11 +35,29 @@ pub(crate) struct Passes<B: Backbone> {
 pub(crate) fn gradients<B: Backbone>(
     learner: &Learner<B>,
     objective: &(impl Objective<B> + ?Sized),
+    parallel: Option<&mut DataParallel<'_, B>>,
     batches: &[Batch],
     progress: f64,
     passes: &Passes<B>,
-) -> (Option<LossTerms>, GradientsParams) {
+) -> StepGradients {
     let step = OptimizerStep::new(progress, batches, learner.projectors.clone());
+    let numbered: Vec<(usize, Batch)> = batches.iter().cloned().enumerate().collect();
+    match parallel {
+        Some(parallel) if batches.len() > 1 => {
+            gradients_on_all(learner, objective, parallel, &numbered, &step, passes)
+        }
+        _ => gradients_of(learner, objective, &numbered, &step, passes),
+    }
+}
+
+/// Those of some of the step's micro-batches, which keep their numbers in it, on one device.
+pub(crate) fn gradients_of<B: Backbone>(
+    learner: &Learner<B>,
+    objective: &(impl Objective<B> + ?Sized),
+    batches: &[(usize, Batch)],
+    step: &OptimizerStep,
+    passes: &Passes<B>,
+) -> StepGradients {
     let taps = objective.taps();
     let Passes { half, loss_scale, recompute } = passes;
     // Projectors, as losses, stay in single precision.
@@ -46,7 +68,7 @@ pub(crate) fn gradients<B: Backbone>(
     let taught = halved.as_ref().unwrap_or(learner);
     let mut sum: Option<LossTerms> = None;
     let mut accumulated = GradientsAccumulator::new();
-    for (number, batch) in batches.iter().enumerate() {
+    for (number, batch) in batches {
         let ClassifierInput { images, answers, text } = input_of(batch);
         let (images, answers) = match half.map(HalfPrecision::dtype) {
             None => (images, answers),
@@ -56,7 +78,7 @@ pub(crate) fn gradients<B: Backbone>(
         let mut value = None;
         let mut loss_of = |output: ClassifierOutput| {
             let output = if half.is_some() { output_in_f32(output) } else { output };
-            let LossTerms { total: loss, terms } = objective.loss_with_terms(output, batch, &step);
+            let LossTerms { total: loss, terms } = objective.loss_with_terms(output, batch, step);
             let plain = |term: LossTerm| LossTerm { value: term.value.without_autodiff(), ..term };
             let terms = terms.into_iter().map(plain).collect();
             value = Some(LossTerms { total: loss.clone().without_autodiff(), terms });
@@ -69,7 +91,7 @@ pub(crate) fn gradients<B: Backbone>(
             }
             Some((recompute, backward)) => {
                 // Each micro-batch draws its own masks.
-                let seed = recompute.seed.wrapping_add(number as u64);
+                let seed = recompute.seed.wrapping_add(*number as u64);
                 let recompute = Recompute { seed, ..*recompute };
                 let Learner { model, projectors } = taught;
                 let beside = backward(recompute, model, projectors, input, &taps, &mut loss_of);
@@ -92,7 +114,7 @@ pub(crate) fn gradients<B: Backbone>(
 }
 
 /// The sum of two losses, term by term: one may have terms that the other does not.
-fn added(sum: LossTerms, value: LossTerms) -> LossTerms {
+pub(crate) fn added(sum: LossTerms, value: LossTerms) -> LossTerms {
     let LossTerms { total, mut terms } = sum;
     for term in value.terms {
         match terms.iter_mut().find(|known| known.name == term.name) {
@@ -286,7 +308,7 @@ mod tests {
     ) -> (LossTerms, Vec<Vec<f64>>) {
         let passes = Passes { half: None, loss_scale: 1.0, recompute: None };
         let model = Learner::new(start.clone(), Projectors::default());
-        let (loss, gradients) = gradients(&model, objective, batches, 0.5, &passes);
+        let (loss, gradients) = gradients(&model, objective, None, batches, 0.5, &passes);
         let mut of_gradients = Gradients(&gradients, Vec::new());
         model.visit(&mut of_gradients);
         (loss.unwrap(), of_gradients.1)
@@ -380,7 +402,7 @@ mod tests {
                 let passes = Passes { half: None, loss_scale: 1.0, recompute: None };
                 let outcome = |batches: &[Batch]| {
                     let model = Learner::new(start.clone(), Projectors::default());
-                    let (loss, gradients) = gradients(&model, &objective, batches, 0.5, &passes);
+                    let (loss, gradients) = gradients(&model, &objective, None, batches, 0.5, &passes);
                     let mut of_gradients = Gradients(&gradients, Vec::new());
                     model.visit(&mut of_gradients);
                     let of_gradients = of_gradients.1;

@@ -5,6 +5,7 @@ mod architecture;
 mod assessment;
 mod best_checkpoints;
 mod checkpoint;
+mod data_parallel;
 mod dataset_recipe;
 mod dataset_source;
 mod early_stopping;
@@ -54,6 +55,7 @@ mod versions;
 
 pub use architecture::{Architecture, Named};
 pub use assessment::Assessment;
+pub use data_parallel::{DataParallel, Devices, Reduction, Replica};
 pub use dataset_source::DatasetSource;
 pub use epoch_observer::EpochObserver;
 pub use error::Error;
@@ -81,7 +83,7 @@ pub use recipe::{
     TrainingRecipe,
 };
 pub use recomputation::{RecomputedBackward, RecomputedGradients, recomputed};
-pub use run::{Finished, run, run_with};
+pub use run::{Finished, run, run_on, run_with};
 pub use search::{
     Dimension, Parameters, PrunerConfig, RunningTrial, SamplerConfig, Search, SearchConfig, SearchResults,
     SearchSpace, Trial, TrialEnd, run_search, search_trials,

@@ -24,8 +24,8 @@ use crate::teacher::LoadedTeacher;
 use crate::texts::{TOKENIZER, check_reads};
 use crate::versions;
 use crate::{
-    Breakdown, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, MultiTask, Objective, Prepared,
-    Progress, Recipe, Supervised, TaskAssessment, TaskLoss, Trained, Trainer,
+    Breakdown, DataParallel, Devices, Distilled, EpochLog, EpochObserver, Error, ModelEvaluation, MultiTask,
+    Objective, Prepared, Progress, Recipe, Replica, Supervised, TaskAssessment, TaskLoss, Trained, Trainer,
 };
 
 /// A run that is done: what its folder holds, in memory.
@@ -82,10 +82,24 @@ pub fn run_with<A: Architecture>(
     device: &Device,
     progress: Progress,
 ) -> Result<Finished<A>, Error> {
+    run_on::<A>(recipe, &Devices::from(device), progress)
+}
+
+/// The same with its training on several devices, among which each step's micro-batches are shared; all else is done on
+/// the first one.
+///
+/// # Errors
+/// As [`run`], and [`Error::Value`] for more devices than `training.gradient_accumulation_steps`.
+pub fn run_on<A: Architecture>(
+    recipe: &Recipe,
+    devices: &Devices,
+    progress: Progress,
+) -> Result<Finished<A>, Error> {
     let clock = Instant::now();
-    let device = &device.clone().without_autodiff();
+    let devices = &devices.without_autodiff();
+    let device = &devices.first;
     let TrainedRun { folder, prepared, config, parameters, trained } =
-        train::<A>(recipe, device, progress, None)?;
+        train::<A>(recipe, devices, progress, None)?;
 
     progress.stage("predicting");
     let predictions = RolePredictions::new(&trained.model, &prepared, &recipe.evaluation.view, device)?;
@@ -170,14 +184,19 @@ pub(crate) struct TrainedRun<A: Architecture> {
 /// The part of a run up to the trained network. No network sees a row of the calibration or the test split here.
 pub(crate) fn train<A: Architecture>(
     recipe: &Recipe,
-    device: &Device,
+    devices: &Devices,
     progress: Progress,
     observer: Option<&dyn EpochObserver>,
 ) -> Result<TrainedRun<A>, Error> {
     recipe.validate()?;
+    devices.check(recipe)?;
+    let device = &devices.first;
     RunFolder::check(recipe)?;
-    let teacher = recipe.distillation.as_ref();
-    let teacher = teacher.map(|section| LoadedTeacher::load(&section.teacher, device)).transpose()?;
+    let teacher_on = |device: &Device| {
+        let section = recipe.distillation.as_ref();
+        section.map(|section| LoadedTeacher::load(&section.teacher, device)).transpose()
+    };
+    let teacher = teacher_on(device)?;
     let prepared = Prepared::new(recipe, progress)?;
     if let Some(teacher) = &teacher {
         teacher.check(&prepared)?;
@@ -191,6 +210,13 @@ pub(crate) fn train<A: Architecture>(
     let parameters = count_parameters(&model);
     let rows = prepared.training_loader(recipe)?;
     Trainer::check(&recipe.training, &model, &rows, device)?;
+    let others = devices.others.iter().map(teacher_on).collect::<Result<Vec<_>, _>>()?;
+    let replicas = devices.others.iter().zip(&others).map(|(device, teacher)| {
+        let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
+        Ok(Replica { device: device.clone(), objective })
+    });
+    let replicas = replicas.collect::<Result<Vec<_>, Error>>()?;
+    let parallel = (!replicas.is_empty()).then_some(DataParallel { replicas, reduction: devices.reduction });
     let objective = objective(recipe, &prepared, &model, teacher.as_ref(), device, progress)?;
 
     // Everything that can be refused is refused before this; from here on there is a folder.
@@ -217,7 +243,7 @@ pub(crate) fn train<A: Architecture>(
         observer,
     };
     let validation = prepared.loader(SplitRole::Validation)?;
-    let trained = trainer.fit_by(model, objective.as_ref(), &rows, &validation, recompute)?;
+    let trained = trainer.fit_by(model, objective.as_ref(), &rows, &validation, recompute, parallel)?;
     drop(objective);
     Ok(TrainedRun { folder, prepared, config, parameters, trained })
 }
@@ -286,7 +312,7 @@ fn objective<'a, B: Backbone + 'a>(
     teacher: Option<&'a LoadedTeacher>,
     device: &Device,
     progress: Progress,
-) -> Result<Box<dyn Objective<B> + 'a>, Error> {
+) -> Result<Box<dyn Objective<B> + Send + 'a>, Error> {
     let diagnosis = diagnosis(recipe, prepared, student, teacher, device, progress)?;
     if recipe.tasks.is_empty() {
         return Ok(diagnosis);
@@ -316,7 +342,7 @@ fn diagnosis<'a, B: Backbone>(
     teacher: Option<&'a LoadedTeacher>,
     device: &Device,
     progress: Progress,
-) -> Result<Box<dyn Objective<B> + 'a>, Error> {
+) -> Result<Box<dyn Objective<B> + Send + 'a>, Error> {
     let counts = prepared.training_counts()?;
     let criterion = recipe.loss(&counts)?.init(counts.len(), &device.clone().autodiff())?;
     let Some((section, teacher)) = recipe.distillation.as_ref().zip(teacher) else {

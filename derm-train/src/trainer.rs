@@ -14,6 +14,7 @@ use ndarray::Array2;
 use crate::accumulation::{Passes, gradients};
 use crate::best_checkpoints::BestCheckpoints;
 use crate::checkpoint::{Checkpoints, State};
+use crate::data_parallel::DataParallel;
 use crate::ema::Ema;
 use crate::finite::first_not_finite;
 use crate::gradient_norm::clip_global_norm;
@@ -97,7 +98,7 @@ impl Trainer<'_> {
         train: &Loader,
         validation: &Loader,
     ) -> Result<Trained<B>, Error> {
-        self.fit_by(model, objective, train, validation, None)
+        self.fit_by(model, objective, train, validation, None, None)
     }
 
     /// [`Trainer::fit`] with activations that are computed again in segments of `blocks` blocks instead of kept. On
@@ -113,7 +114,25 @@ impl Trainer<'_> {
         validation: &Loader,
         blocks: NonZeroUsize,
     ) -> Result<Trained<B>, Error> {
-        self.fit_by(model, objective, train, validation, Some((blocks, recomputed)))
+        self.fit_by(model, objective, train, validation, Some((blocks, recomputed)), None)
+    }
+
+    /// [`Trainer::fit`] on several devices: the micro-batches of [`TrainingRecipe::gradient_accumulation_steps`] are
+    /// shared among them, so that the training is that of one device but for the order in which gradients are added
+    /// and, with batch norms, for the running statistics, which only the first device's micro-batches move. A process
+    /// has one generator of dropout masks; with dropout, who draws first decides, and a run does not repeat.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    pub fn fit_on<B: Backbone + LayerGroups>(
+        &self,
+        model: Classifier<B>,
+        objective: &(impl Objective<B> + ?Sized),
+        train: &Loader,
+        validation: &Loader,
+        parallel: DataParallel<'_, B>,
+    ) -> Result<Trained<B>, Error> {
+        self.fit_by(model, objective, train, validation, None, Some(parallel))
     }
 
     pub(crate) fn fit_by<B: Backbone + LayerGroups>(
@@ -123,6 +142,7 @@ impl Trainer<'_> {
         train: &Loader,
         validation: &Loader,
         recompute: Recomputation<B>,
+        mut parallel: Option<DataParallel<'_, B>>,
     ) -> Result<Trained<B>, Error> {
         Self::check(self.recipe, &model, train, self.device)?;
         let device = self.device.clone().autodiff();
@@ -142,7 +162,9 @@ impl Trainer<'_> {
             let label = format!("{} {}/{}", self.label, epoch + 1, self.recipe.epochs);
             let bar = self.progress.bar(&label, plan.batches_per_epoch, done);
             let batches = train.device_batches(epoch as u64, done, &device, AHEAD);
-            session = self.train_epoch(session, objective, batches, &device, &plan, &checkpoints, &bar)?;
+            let parallel = parallel.as_mut();
+            session =
+                self.train_epoch(session, objective, parallel, batches, &device, &plan, &checkpoints, &bar)?;
             bar.finish();
             self.end_epoch(&mut session, validation, &plan, &best)?;
             save(&checkpoints, &session)?;
@@ -243,6 +265,7 @@ impl Trainer<'_> {
         &self,
         mut session: Session<B>,
         objective: &(impl Objective<B> + ?Sized),
+        mut parallel: Option<&mut DataParallel<'_, B>>,
         mut batches: DeviceBatches,
         device: &Device,
         plan: &StepPlan,
@@ -260,8 +283,14 @@ impl Trainer<'_> {
             let seed = derive(self.seed, Purpose::Step, step as u64);
             device.seed(seed);
             let passes = self.passes(&session, seed);
-            let (loss, mut gradients) =
-                gradients(&session.learner, objective, &group, plan.progress(step), &passes);
+            let (loss, mut gradients) = gradients(
+                &session.learner,
+                objective,
+                parallel.as_deref_mut(),
+                &group,
+                plan.progress(step),
+                &passes,
+            );
             let (loss, terms) = loss.map_or((f32::NAN, Vec::new()), |LossTerms { total, terms }| {
                 (total.into_scalar::<f32>(), terms)
             });

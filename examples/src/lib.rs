@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use derm_core::{Predictions, PredictionsError, Role};
+use derm_train::Devices;
 
 /// The device that the environment variable `BURN_DEVICE` names (`flex`, `ndarray`, `cuda`), else the best one
 /// that was compiled in.
@@ -44,6 +45,25 @@ pub fn device() -> Result<Device, String> {
         return Err("this program was built without a backend: enable `flex`, `ndarray` or `cuda`".to_owned());
     }
     Ok(Device::default())
+}
+
+/// The devices of a training: that of [`device`], or these CUDA cards together.
+///
+/// # Errors
+/// As [`device`], and for cards where the program was built without CUDA.
+pub fn devices(cards: &[usize]) -> Result<Devices, String> {
+    let first = device()?;
+    if cards.is_empty() {
+        return Ok(Devices::from(&first));
+    }
+    #[cfg(feature = "cuda")]
+    {
+        let mut cards = cards.iter().map(|&card| Device::cuda(card));
+        let first = cards.next().unwrap_or(first);
+        Ok(Devices { first, others: cards.collect(), reduction: derm_train::Reduction::AllReduce })
+    }
+    #[cfg(not(feature = "cuda"))]
+    Err("--cards: this program was built without the feature `cuda`".to_owned())
 }
 
 /// The predictions of a role in a folder: `<role>.safetensors` where it is there, else `<role>.csv`.

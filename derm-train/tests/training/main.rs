@@ -1,6 +1,7 @@
 //! Whole trainings on a tiny made dataset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod data_parallel;
 mod early_stopping;
 mod layer_decay;
 mod logs;
