@@ -9,7 +9,7 @@ use crate::tiny::{alone, device, recipe, weights};
 
 /// Layer norms only, and nothing drawn while training: a batch norm's statistics follow the first device's rows, and
 /// masks go to who draws first.
-const NETWORK: &str = "model.backbone={convnextv2: {depths: [1, 1], widths: [4, 6], stochastic_depth: 0}}";
+const NETWORK: &str = "model.backbone={convnextv2: {depths: [1, 1], widths: [4, 6], stochastic_depth: 0, pointwise_layers: linear}}";
 
 /// Sums of gradients in another order.
 const F32_NOISE: f32 = 1e-4;
@@ -57,7 +57,7 @@ fn several_devices_train_as_one_does() {
         vec![
             "training.gradient_accumulation_steps=3",
             "training.loss=focal",
-            "training.class_weights=inverse",
+            "training.class_weights=inverse_frequency",
         ],
     ]
     .into_iter()
