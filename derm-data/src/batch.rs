@@ -152,6 +152,7 @@ impl Batch {
         Self {
             images: self.images.clone().to_device(device),
             answers: self.answers.clone().map(|answers| answers.to_device(device)),
+            tokens: self.tokens.as_ref().map(|tokens| tokens.on(device)),
             targets: self.targets.on(device),
             tasks: self.tasks.iter().map(task).collect(),
             indices: self.indices.clone(),

@@ -43,6 +43,13 @@ pub struct BatchTokens {
     pub padding: Tensor<2, Bool>,
 }
 
+impl BatchTokens {
+    /// The same tokens on another device.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self { ids: self.ids.clone().to_device(device), padding: self.padding.clone().to_device(device) }
+    }
+}
+
 impl TokenRows {
     /// The token ids of each record's text, those of an empty text, which stand for a text that is missing or hidden, and
     /// the id of padding.

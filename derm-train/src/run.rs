@@ -96,8 +96,7 @@ pub fn run_on<A: Architecture>(
     progress: Progress,
 ) -> Result<Finished<A>, Error> {
     let clock = Instant::now();
-    let devices = &devices.without_autodiff();
-    let device = &devices.first;
+    let device = &devices.first.clone().without_autodiff();
     let TrainedRun { folder, prepared, config, parameters, trained } =
         train::<A>(recipe, devices, progress, None)?;
 
@@ -190,6 +189,7 @@ pub(crate) fn train<A: Architecture>(
 ) -> Result<TrainedRun<A>, Error> {
     recipe.validate()?;
     devices.check(recipe)?;
+    let devices = &devices.without_autodiff();
     let device = &devices.first;
     RunFolder::check(recipe)?;
     let teacher_on = |device: &Device| {

@@ -12,7 +12,7 @@ use super::{RunningTrial, Search, SearchResults, Trial, TrialEnd, search_trials}
 use crate::architecture::Named;
 use crate::run::train;
 use crate::run_folder::{binding, lock, to_yaml};
-use crate::{EpochLog, Error, FinalWeights, Progress, Recipe, TrainingRecipe, ValidationMetric};
+use crate::{Devices, EpochLog, Error, FinalWeights, Progress, Recipe, TrainingRecipe, ValidationMetric};
 
 /// Makes the trials of a search that are left, and writes `search.json`, `search.csv`, `search.html` and the best recipe,
 /// `best.yaml`, into its folder.
@@ -72,7 +72,7 @@ fn try_out(
         let is_last = log.epoch == training.epochs;
         trial.borrow_mut().report(value_of(log, metric, training.final_weights), is_last)
     };
-    let trained = train::<Named>(&recipe, device, progress, Some(&observer));
+    let trained = train::<Named>(&recipe, &Devices::from(device), progress, Some(&observer));
     if trained.is_ok() && trial.borrow().is_pruned() {
         return Ok(TrialEnd::Pruned);
     }
