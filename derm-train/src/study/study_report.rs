@@ -48,7 +48,7 @@ impl StudyResults {
                 .map_or(String::new(), |std| format!("; runs of {} alone vary by {std:.3}", self.baseline));
             return Some(format!("{verdict}: a single run, {found} counts lesions only{spread}"));
         }
-        let p = variant.adjusted_p_value.map_or("undefined".to_owned(), |p| format!("{p:.3}"));
+        let p = variant.adjusted_p_value.map_or("undefined".to_owned(), probability);
         Some(format!("{verdict}: {found}, corrected p {p}"))
     }
 
@@ -93,7 +93,7 @@ impl StudyResults {
                 variant.runs.len().to_string(),
                 difference.estimate.map_or_else(undefined, signed),
                 interval(difference.interval.map(|ends| (ends.low, ends.high)), signed),
-                variant.adjusted_p_value.map_or("–".to_owned(), |p| format!("{p:.3}")),
+                variant.adjusted_p_value.map_or("–".to_owned(), probability),
                 difference.run_error.map_or("–".to_owned(), number),
                 difference.lesion_error.map_or("–".to_owned(), number),
                 variant.verdict.map_or(String::new(), |verdict| verdict.to_string()),
@@ -410,6 +410,11 @@ fn number(value: f64) -> String {
     format!("{value:.3}")
 }
 
+/// `0.012`, or that it is smaller than its digits show: no probability is 0.
+fn probability(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
 /// With its sign, which is half of what a difference says; what rounds to nothing has none.
 fn signed(value: f64) -> String {
     let text = format!("{value:+.3}").replace('-', "−");
@@ -439,7 +444,12 @@ fn words(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::signed;
+    use super::{probability, signed};
+
+    #[test]
+    fn no_probability_is_nothing() {
+        assert_eq!([0.0123, 8.9e-6].map(probability), ["0.012", "< 0.001"]);
+    }
 
     #[test]
     fn a_difference_has_a_sign_where_it_has_digits() {
