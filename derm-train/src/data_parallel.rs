@@ -7,7 +7,7 @@ use std::thread;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::distributed::{ReduceOperation, all_reduce};
+use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor};
 use derm_core::{Backbone, Targets};
 use derm_data::Batch;
@@ -187,7 +187,7 @@ fn reduced(flats: Vec<Tensor<1>>, reduction: Reduction) -> Option<Tensor<1>> {
                 .into_iter()
                 .map(|flat| all_reduce(flat, ReduceOperation::Sum, devices.clone()))
                 .collect();
-            let mut resolved = launched.into_iter().map(|reduced| reduced.resolve());
+            let mut resolved = launched.into_iter().map(CollectiveTensor::resolve);
             let first = resolved.next();
             resolved.for_each(drop);
             first
