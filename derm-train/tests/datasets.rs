@@ -130,7 +130,7 @@ fn a_table_of_ones_own_trains_on_its_published_split() {
     assert_ne!(text, corrected);
     fs::write(data.path().join("clinic.csv"), corrected).unwrap();
     let error = run(&first, &device, Progress::Silent).unwrap_err();
-    assert!(matches!(&error, Error::OtherRun { key, .. } if key.contains("labels and answers")), "{error}");
+    assert!(matches!(&error, Error::OtherRun { key, .. } if key.contains("the records' labels")), "{error}");
 }
 
 #[test]
