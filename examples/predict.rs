@@ -107,6 +107,9 @@ fn words(decision: &Decision, top_k: usize) -> String {
     if top_k > 0 {
         lines.push(format!("most probable: {}", classes(decision.top(top_k))));
     }
+    for task in &decision.tasks {
+        lines.push(format!("{}: {}", task.task, classes(&task.ranking)));
+    }
     if !decision.missing_answers.is_empty() {
         lines.push(format!("not answered: {}", decision.missing_answers.join(", ")));
     }
